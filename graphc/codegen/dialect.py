@@ -1,0 +1,91 @@
+"""What differs between C and CUDA: data that the renderer and the templates read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from graphc.dtypes import dtype
+
+_STORED = MappingProxyType(
+    {
+        "f32": "float",
+        "f64": "double",
+        "f16": "gc_f16",
+        "bf16": "gc_bf16",
+        "i8": "int8_t",
+        "i16": "int16_t",
+        "i32": "int32_t",
+        "i64": "int64_t",
+        "u8": "uint8_t",
+        "bool": "bool",
+    }
+)
+_HALVES = ("f16", "bf16")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A target language. ``folder`` names its templates and its runtime headers.
+
+    ``sums`` gives the accumulator of a floating-point sum when it is wider than the value.
+    """
+
+    name: str
+    folder: str
+    suffix: str
+    includes: tuple[str, ...]
+    restrict: str
+    index: str = "int64_t"
+    sums: Mapping[str, str] = field(default_factory=dict)
+    reserved: frozenset[str] = frozenset()
+    stored: Mapping[str, str] = field(default_factory=lambda: _STORED)
+
+    def storage(self, kind: dtype) -> str:
+        """The C type of an element in memory."""
+        return self.stored[kind.short]
+
+    def scalar(self, kind: dtype) -> str:
+        """The C type of a value in a register: half types are computed in float."""
+        return "float" if kind.short in _HALVES else self.stored[kind.short]
+
+    def loaded(self, text: str, kind: dtype) -> str:
+        """An element of a buffer of ``kind`` as a value."""
+        return f"gc_{kind.short}_to_f32({text})" if kind.short in _HALVES else text
+
+    def narrowed(self, text: str, kind: dtype) -> str:
+        """A value as an element of a buffer of ``kind``."""
+        return f"gc_f32_to_{kind.short}({text})" if kind.short in _HALVES else text
+
+
+_C_WORDS = frozenset(
+    """auto bool break case char const continue default do double else enum extern false float for
+    goto if inline int long register restrict return short signed sizeof static struct switch true
+    typedef union unsigned void volatile while asm typeof main NULL INFINITY NAN I complex
+    t scratch begin end""".split()
+)
+_CUDA_WORDS = frozenset(
+    """and and_eq bitand bitor class compl constexpr catch decltype delete dynamic_cast explicit
+    export friend mutable namespace new noexcept not not_eq nullptr operator or or_eq private
+    protected public reinterpret_cast static_assert static_cast template this thread_local throw
+    try typeid typename using virtual wchar_t xor xor_eq alignas alignof threadIdx blockIdx
+    blockDim gridDim warpSize""".split()
+)
+
+C = Dialect(
+    name="c",
+    folder="c",
+    suffix=".c",
+    includes=("gc_program.h", "gc_math.h", "gc_reduce.h"),
+    restrict="restrict",
+    sums=MappingProxyType({"f32": "double"}),
+    reserved=_C_WORDS,
+)
+
+CUDA = Dialect(
+    name="cuda",
+    folder="cuda",
+    suffix=".cu",
+    includes=("gc_math.h", "gc_reduce.h"),
+    restrict="__restrict__",
+    reserved=_C_WORDS | _CUDA_WORDS,
+)
