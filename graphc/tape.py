@@ -1,0 +1,97 @@
+"""The dynamic graph: what eager operations leave behind so that ``backward`` can walk them.
+
+A :class:`TapeNode` is a node of the IR that was applied once and may hold the values its gradient
+rule reads. It is never interned. The same tape serves eager tensors and tensors being traced; in a
+trace the held values are nodes of the traced graph, so the gradient becomes part of that graph.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from graphc.autodiff import Pullback, pullback
+from graphc.ir import INPUT, Attrs, Node, Op, TensorType
+
+if TYPE_CHECKING:
+    from graphc.tensor import Tensor
+
+
+class Storage:
+    """The memory that a tensor and its views share; ``version`` counts in-place writes."""
+
+    __slots__ = ("__weakref__", "address", "version")
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.address: int | None = None  # of the owner's first element, once somebody asked
+
+
+class Saved:
+    """A value kept for a gradient rule, with the version it had."""
+
+    __slots__ = ("node", "storage", "value", "version")
+
+    def __init__(self, value: Any, storage: Storage, node: "TapeNode | None") -> None:
+        self.value = value
+        self.storage = storage
+        self.version = storage.version
+        self.node = node
+
+
+class TapeNode(Node):
+    """One recorded application, or a leaf (``tensor`` is then set)."""
+
+    __slots__ = ("custom", "freed", "hooks", "requires", "rule", "saved", "tensor")
+
+    def __init__(self, op: Op, inputs: tuple[Node, ...], attrs: Attrs, type: TensorType) -> None:
+        super().__init__(op, inputs, attrs, type)
+        self.saved: tuple[Saved | None, ...] = ()
+        self.requires = True
+        self.freed = False
+        self.tensor: Tensor | None = None
+        self.hooks: dict[int, Callable[[Any], Any]] | None = None
+        self.rule: Pullback | None = None
+        self.custom: Callable[[Any, Sequence[bool]], Sequence[Any]] | None = None  # not one row
+
+    def name(self) -> str:
+        """The name PyTorch would print: ``AddBackward0``."""
+        if self.tensor is not None:
+            return "AccumulateGrad"
+        words = "".join(part.capitalize() for part in self.op.name.split("_"))
+        return f"{words}Backward0"
+
+    @property
+    def next_functions(self) -> tuple[tuple["Node | None", int], ...]:
+        return tuple((n if getattr(n, "requires", False) else None, 0) for n in self.inputs)
+
+    def __repr__(self) -> str:
+        return f"<{self.name()}>"
+
+    def __str__(self) -> str:
+        return f"<{self.name()}>"
+
+
+def leaf_node(tensor: "Tensor", type: TensorType, name: str, requires: bool) -> TapeNode:
+    """The node where gradients of a leaf arrive; a constant operand has ``requires`` False."""
+    node = TapeNode(INPUT, (), {"name": name, "type": type}, type)
+    node.requires = requires
+    if requires:
+        node.tensor = tensor
+    return node
+
+
+def record(op: Op, operands: Sequence["Tensor"], attrs: Attrs, result: "Tensor") -> TapeNode:
+    """Puts an application on the tape and keeps exactly what its gradient rule will read."""
+    inputs = tuple(t._tape_node() for t in operands)
+    node = TapeNode(op, inputs, attrs, result._type)
+    node.rule = pullback(
+        op, node.type, [n.type for n in inputs], attrs, [n.requires for n in inputs]
+    )
+    uses = node.rule.uses
+    node.saved = (
+        Saved(result._value, result._storage, None) if uses[0] else None,
+        *(
+            Saved(t._current(), t._storage, n) if use else None
+            for t, n, use in zip(operands, inputs, uses[1:], strict=True)
+        ),
+    )
+    return node

@@ -1,0 +1,586 @@
+"""The tensor, and ``apply``: the one funnel that every operation goes through.
+
+A tensor holds a value (a NumPy array, or a node of the graph being traced), the storage it shares
+with its views, and its place on the tape. In-place writes are the same in both lives: the new
+value is computed by an ordinary operation, carried through the chain of views into the base
+(each view row's ``put``), and eager tensors also write their memory.
+"""
+
+import weakref
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graphc import dtypes
+from graphc.device import device as Device
+from graphc.errors import TraceError, located
+from graphc.ir import CPU, OPS, Attrs, Node, Op, TensorType, infer_type
+from graphc.modes import MODES
+from graphc.tape import Storage, TapeNode, leaf_node, record
+
+if TYPE_CHECKING:
+    from graphc.tracing import Trace
+
+View = tuple[tuple[Op, Attrs], ...]
+Array = np.ndarray[Any, Any]
+
+
+class Size(tuple[int, ...]):
+    """A shape; prints as PyTorch prints it."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        return int(np.prod(self, dtype=np.int64)) if self else 1
+
+    def __repr__(self) -> str:
+        return f"graphc.Size({list(self)})"
+
+    def __getitem__(self, index: Any) -> Any:
+        item = super().__getitem__(index)
+        return Size(item) if isinstance(index, slice) else item
+
+    def __add__(self, other: Any) -> "Size":
+        return Size(tuple(self) + tuple(other))
+
+
+class Tensor:
+    """An n-dimensional array with gradients; ``graphc.tensor(...)`` creates one from data."""
+
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_base",
+        "_grad",
+        "_hooks",
+        "_leaf",
+        "_node",
+        "_origin",
+        "_requires_grad",
+        "_seen",
+        "_shadow_array",
+        "_storage",
+        "_type",
+        "_value",
+        "_view",
+        "_weak",
+    )
+
+    _value: Any
+    _type: TensorType
+    _storage: Storage
+    _base: "Tensor | None"
+    _view: View
+    _seen: int
+    _node: TapeNode | None
+    _leaf: Any
+    _requires_grad: bool
+    _grad: Any
+    _hooks: "dict[int, Callable[[Any], Any]] | None"
+    _weak: bool
+    _origin: "Tensor | None"
+    _shadow_array: "Array | None"
+
+    __array_priority__ = 1000
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG004
+        """``Tensor(2, 3)`` is an uninitialised float tensor, ``Tensor([1, 2])`` holds the data."""
+        if len(args) == 1 and not isinstance(args[0], int):
+            data = args[0]
+            array = data._current() if isinstance(data, Tensor) else np.asarray(data)
+            return cls._make(array.astype(dtypes.get_default_dtype().numpy))
+        return cls._make(np.empty(args, dtypes.get_default_dtype().numpy))
+
+    # -------------------------------------------------------------------------------- construction
+
+    @classmethod
+    def _make(
+        cls, value: Any, type: TensorType | None = None, storage: Storage | None = None
+    ) -> Any:
+        self = object.__new__(cls)
+        self._value = value
+        self._type = _type_of(value) if type is None else type
+        self._storage = Storage() if storage is None else storage
+        self._base = None
+        self._view = ()
+        self._seen = self._storage.version
+        self._node = None
+        self._leaf = None
+        self._requires_grad = False
+        self._grad = None
+        self._hooks = None
+        self._weak = False
+        self._origin = None
+        self._shadow_array = None
+        return self
+
+    @classmethod
+    def _restore(
+        cls, value: Any, storage: Storage, node: TapeNode | None, type: TensorType
+    ) -> "Tensor":
+        """A saved value as a tensor again, on the tape where it was."""
+        if node is not None and node.tensor is not None:
+            return node.tensor
+        tensor: Tensor = cls._make(value, type, storage)
+        tensor._node = node
+        return tensor
+
+    def _full_like(self, value: float) -> "Tensor":
+        return apply(
+            OPS["full"],
+            (),
+            {"value": value, "shape": tuple(self.shape), "dtype": self.dtype, "device": CPU},
+        )
+
+    def _zeros(self) -> "Tensor":
+        return self._full_like(0.0 if self.dtype.is_floating_point else 0)
+
+    def _ones(self) -> "Tensor":
+        return self._full_like(1.0 if self.dtype.is_floating_point else 1)
+
+    # ------------------------------------------------------------------------------------ describe
+
+    @property
+    def shape(self) -> Size:
+        return Size(self._type.shape)  # type: ignore[arg-type]
+
+    @property
+    def dtype(self) -> dtypes.dtype:
+        return self._type.dtype
+
+    @property
+    def device(self) -> Device:
+        return self._type.device
+
+    @property
+    def ndim(self) -> int:
+        return len(self._type.shape)
+
+    def numel(self) -> int:
+        count = 1
+        for size in self._type.shape:
+            count *= size  # type: ignore[assignment]
+        return count
+
+    @property
+    def _traced(self) -> bool:
+        return isinstance(self._value, Node)
+
+    @property
+    def _version(self) -> int:
+        return self._here()._storage.version
+
+    def _here(self) -> "Tensor":
+        """The tensor as the active trace knows it; itself outside of a trace."""
+        return self if MODES.trace is None else MODES.trace.twin(self)
+
+    def _current(self) -> Any:
+        """The value as it is now: an array, or a node of the active trace."""
+        if self._seen != self._storage.version:
+            self._sync()
+        return self._value
+
+    def _array(self) -> Array:
+        """The memory of an eager tensor; a traced one cannot give it."""
+        value = self._value
+        if type(value) is np.ndarray:
+            if MODES.trace is not None:
+                MODES.trace.refuse_value(self)
+            return value
+        raise escaped(self)
+
+    def _layout(self) -> Array:
+        """An array with this tensor's shape and strides; its contents mean nothing."""
+        if type(self._value) is np.ndarray:
+            return self._value
+        if self._shadow_array is None:
+            if self._origin is not None:
+                self._shadow_array = self._origin._value
+            elif self._base is not None:
+                layout = self._base._layout()
+                for op, attrs in self._view:
+                    layout = op.evaluate(layout, **attrs)
+                self._shadow_array = layout
+            else:
+                self._shadow_array = np.empty(self.shape, self.dtype.numpy)
+        return self._shadow_array  # type: ignore[return-value]
+
+    def _sync(self) -> None:
+        """A view catches up with in-place writes through its base or another view."""
+        base = self._base
+        if base is not None and (base._node is not None or isinstance(base._value, Node)):
+            current = base
+            for op, attrs in self._view:
+                current = apply(op, (current,), attrs)
+            if isinstance(base._value, Node):
+                self._value = current._value
+            self._node = current._node
+        self._seen = self._storage.version
+
+    # ------------------------------------------------------------------------------------ gradient
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._here()._tracked()
+
+    def _tracked(self) -> bool:
+        if self._seen != self._storage.version:
+            self._sync()
+        return self._requires_grad or self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Tensor":
+        """Turns a leaf's recording on or off, in place."""
+        me = self._here()
+        if requires_grad and not me.dtype.is_floating_point:
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
+        if not requires_grad and me._node is not None:
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a "
+                "computed variable in a subgraph that doesn't require differentiation use "
+                "var_no_grad = var.detach()."
+            )
+        if me._node is None and me._requires_grad != requires_grad:
+            me._requires_grad = requires_grad
+            me._leaf = None
+            if me is not self and MODES.trace is not None:
+                MODES.trace.changed_requires_grad(me)
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        me = self._here()
+        me._tracked()
+        return me._node is None
+
+    @property
+    def grad_fn(self) -> TapeNode | None:
+        me = self._here()
+        me._tracked()
+        return me._node
+
+    @property
+    def grad(self) -> "Tensor | None":
+        """The accumulated gradient of a leaf, or None."""
+        if MODES.trace is None:
+            return self._grad  # type: ignore[no-any-return]
+        return MODES.trace.grad_of(self)
+
+    @grad.setter
+    def grad(self, value: "Tensor | None") -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(
+                    f"assigned grad expected to be a Tensor or None but got {type(value).__name__}"
+                )
+            if tuple(value.shape) != tuple(self.shape):
+                raise RuntimeError(
+                    f"assigned grad has data of a different size: the tensor is "
+                    f"{list(self.shape)}, the gradient {list(value.shape)}"
+                )
+            if value.dtype is not self.dtype:
+                raise RuntimeError(
+                    f"assigned grad has data of a different type: the tensor is {self.dtype}, the "
+                    f"gradient {value.dtype}"
+                )
+        if MODES.trace is None:
+            self._grad = value
+        else:
+            MODES.trace.set_grad(self, value)
+
+    @grad.deleter
+    def grad(self) -> None:
+        self.grad = None
+
+    def _accumulate(self, g: "Tensor", create_graph: bool) -> None:
+        """Adds an arriving cotangent to ``.grad``."""
+        before = self.grad
+        if before is None:
+            self.grad = g if create_graph else _owned(g)
+        elif create_graph:
+            self.grad = before + g
+        else:
+            kept = MODES.grad
+            MODES.grad = False
+            try:
+                before._write(OPS["add"](before, g))
+            finally:
+                MODES.grad = kept
+
+    def _tape_node(self) -> TapeNode:
+        """Where this tensor stands on the tape; leaves get a node of their own."""
+        if self._seen != self._storage.version:
+            self._sync()
+        if self._node is not None:
+            return self._node
+        leaf = self._leaf() if self._leaf is not None else None
+        if leaf is None or leaf.requires != self._requires_grad:
+            leaf = leaf_node(self, self._type, "leaf", self._requires_grad)
+            leaf.hooks = self._hooks
+            self._leaf = weakref.ref(leaf)
+        return leaf  # type: ignore[no-any-return]
+
+    def backward(
+        self,
+        gradient: "Tensor | None" = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Adds the gradient of this tensor to the leaves' ``.grad``: see ``autograd.backward``."""
+        from graphc.autograd.backward import backward
+
+        gradients = None if gradient is None else (gradient,)
+        backward((self,), gradients, retain_graph, create_graph, inputs)
+
+    def detach(self) -> "Tensor":
+        """The same memory outside of the tape."""
+        return apply(OPS["stop_gradient"], (self,), {})
+
+    def detach_(self) -> "Tensor":
+        """Leaves the tape in place; not for views."""
+        me = self._here()
+        if me._base is not None:
+            raise RuntimeError(
+                "Can't detach views in-place. Use detach() instead."
+            )
+        me._node = None
+        me._requires_grad = False
+        me._leaf = None
+        if me._traced:
+            me._value = apply(OPS["stop_gradient"], (me,), {})._value
+        return self
+
+    def register_hook(self, hook: "Callable[[Tensor], Tensor | None]") -> "HookHandle":
+        """Calls ``hook(grad)`` when the gradient of this tensor is known; it may replace it."""
+        me = self._here()
+        if not me._tracked():
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if me._hooks is None:
+            me._hooks = {}
+        node = me._tape_node()
+        if node.hooks is None:
+            node.hooks = me._hooks
+        return HookHandle(node.hooks, hook)
+
+    def retain_grad(self) -> None:
+        """Keeps ``.grad`` of a non-leaf after ``backward``."""
+        me = self._here()
+        if not me._tracked():
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if me._node is None:
+            return
+        target = weakref.ref(me)
+
+        def keep(g: Tensor) -> None:
+            tensor = target()
+            if tensor is not None:
+                tensor.grad = g if tensor.grad is None else tensor.grad + g
+
+        if me._node.hooks is None:
+            me._node.hooks = {}
+        HookHandle(me._node.hooks, keep)
+
+    # -------------------------------------------------------------------------------------- writes
+
+    def _write(self, new: "Tensor") -> "Tensor":
+        """Replaces the contents in place; ``new`` has this shape and dtype.
+
+        Raises RuntimeError for a leaf that requires gradients (outside ``no_grad``) and for
+        memory where several elements share one place.
+        """
+        me, new = self._here(), new._here()
+        if new._type.shape != me._type.shape or new._type.dtype is not me._type.dtype:
+            raise RuntimeError(
+                f"an in-place operation cannot turn {me._type} into {new._type}; "
+                "use the form without the trailing underscore"
+            )
+        me._tracked()
+        base = me if me._base is None else me._base
+        cut = any(op.name == "stop_gradient" for op, _ in me._view)
+        if MODES.grad and base._requires_grad and not cut:
+            what = "a leaf Variable" if me is base else "a view of a leaf Variable"
+            raise RuntimeError(
+                f"{what} that requires grad is being used in an in-place operation. "
+                "Wrap the update in graphc.no_grad()."
+            )
+        if 0 in me._layout().strides and any(
+            stride == 0 and size > 1
+            for stride, size in zip(me._layout().strides, me._layout().shape, strict=True)
+        ):
+            raise RuntimeError(
+                "unsupported operation: more than one element of the written-to tensor refers to "
+                "a single memory location. Please clone() the tensor before performing the "
+                "operation."
+            )
+        tracked = MODES.grad and (new._tracked() or me._tracked() or base._node is not None)
+        symbolic = isinstance(base._value, Node)
+        value: Tensor | None = None
+        if (symbolic or (tracked and not cut)) and me is not base:
+            value = _put(base, me._view, new)
+        elif me is base:
+            value = new
+        if not symbolic:
+            np.copyto(me._value, new._value)
+        elif value is not None:
+            base._value = value._value
+            me._value = new._value
+        if tracked:
+            me._node = new._node
+            if value is not None and not cut:
+                base._node = value._node
+        me._storage.version += 1
+        base._seen = me._seen = me._storage.version
+        if symbolic and MODES.trace is not None:
+            MODES.trace.wrote(base)
+        return self
+
+    def __apply__(self, op: Op, operands: Sequence[Any], attrs: Attrs) -> "Tensor":
+        return apply(op, operands, attrs)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+class HookHandle:
+    """Removes its hook again with ``remove()``, or at the end of a ``with``."""
+
+    _next = 0
+
+    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+        HookHandle._next += 1
+        self.id = HookHandle._next
+        self._hooks = hooks
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        self._hooks.pop(self.id, None)
+
+    def __enter__(self) -> "HookHandle":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.remove()
+
+
+def _put(base: Tensor, view: View, new: Tensor) -> Tensor:
+    """The base with the part that ``view`` shows replaced by ``new``."""
+    levels = [base]
+    for op, attrs in view[:-1]:
+        levels.append(apply(op, (levels[-1],), attrs))
+    value = new
+    for level, (op, attrs) in zip(reversed(levels), reversed(view), strict=True):
+        assert op.put is not None
+        value = op.put(level, value, **attrs)
+    return value
+
+
+def _owned(g: Tensor) -> Tensor:
+    """A cotangent as a leaf's own gradient: off the tape, in memory that nobody else writes."""
+    if isinstance(g._value, np.ndarray):
+        array = g._value
+        fresh = array.base is None and array.flags.c_contiguous and array.flags.writeable
+        return Tensor._make(array if fresh else array.copy(), g._type)
+    return Tensor._make(g._current(), g._type)
+
+
+_TYPES: dict[Any, TensorType] = {}
+
+
+def _type_of(array: Array) -> TensorType:
+    key = (array.shape, array.dtype)
+    found = _TYPES.get(key)
+    if found is None:
+        found = TensorType(array.shape, dtypes.from_numpy_dtype(array.dtype))
+        if len(_TYPES) < 65536:
+            _TYPES[key] = found
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _number(kind: type, text: str, dtype: dtypes.dtype) -> Tensor:
+    value = {"True": True, "False": False}.get(text) if kind is bool else kind(text)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return Tensor._make(np.asarray(value).astype(dtype.numpy))  # type: ignore[no-any-return]
+
+
+def number(value: bool | int | float, dtype: dtypes.dtype) -> Tensor:
+    """A Python number as a zero-dim constant of a dtype."""
+    if MODES.trace is not None:
+        return MODES.trace.number(value, dtype)
+    return _number(type(value), repr(value), dtype)
+
+
+def escaped(tensor: Tensor) -> TraceError:
+    """The error for a traced tensor used where a value is needed."""
+    from graphc.tracing import explain_escape
+
+    return explain_escape(tensor)
+
+
+def _lift(operands: Sequence[Any]) -> list[Tensor]:
+    like: Tensor | None = None
+    for x in operands:
+        if isinstance(x, Tensor) and (like is None or like.dtype is dtypes.bool_):
+            like = x
+    assert like is not None
+    return [x if isinstance(x, Tensor) else number(x, like.dtype) for x in operands]
+
+
+def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
+    """Applies one row to tensors (numbers take the dtype of the tensors).
+
+    Outside of a trace the row's NumPy evaluation runs at once; in a trace a node is added to its
+    graph. Either way the application is recorded when a gradient may be asked for.
+    """
+    tensors: list[Tensor] = operands if all(isinstance(x, Tensor) for x in operands) else _lift(operands)  # type: ignore[assignment]  # noqa: E501
+    trace = MODES.trace
+    if trace is None:
+        values = [t._current() for t in tensors]
+        for t, value in zip(tensors, values, strict=True):
+            if type(value) is not np.ndarray:
+                raise escaped(t)
+        try:
+            type_ = infer_type(op, [t._type for t in tensors], attrs)
+            value = op.evaluate(*values, **attrs)
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+            raise located(error, op.name) from None
+        if type(value) is not np.ndarray:
+            value = np.asarray(value)
+    else:
+        tensors = [trace.twin(t) for t in tensors]
+        value = trace.apply(op, [t._current() for t in tensors], attrs)
+        type_ = value.type
+    result: Tensor = Tensor._make(value, type_)
+    if op.put is not None and tensors:
+        _link(result, tensors[0], op, attrs)
+    if MODES.grad and op.vjp is not None and type_.dtype.is_floating_point:
+        for t in tensors:
+            if t._requires_grad or t._node is not None:
+                result._node = record(op, tensors, attrs, result)
+                break
+    return result
+
+
+def _link(result: Tensor, source: Tensor, op: Op, attrs: Attrs) -> None:
+    """Makes the result a view of its source, where memory is really shared."""
+    layout = source._layout()
+    shown = result._value if type(result._value) is np.ndarray else op.evaluate(layout, **attrs)
+    if not _shares(shown, layout):
+        return
+    result._shadow_array = None if shown is result._value else shown
+    result._base = source if source._base is None else source._base
+    result._view = (*source._view, (op, attrs))
+    result._storage = source._storage
+    result._seen = source._storage.version
+
+
+def _shares(view: Array, of: Array) -> bool:
+    if view is of or view.base is of:
+        return True
+    return view.base is not None and (view.size == 0 or bool(np.may_share_memory(view, of)))

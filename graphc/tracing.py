@@ -1,0 +1,230 @@
+"""Tracing: running a function once on symbols, and what it read, wrote and returned.
+
+Inside a trace every eager tensor is replaced by its *twin*, a tensor of the same shape whose value
+is a node of the traced graph. In-place writes, gradients and views act on twins with the very
+code that serves eager tensors, so the traced program is functional; afterwards the trace knows
+which inputs were written and which gradients were set.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from graphc import dtypes
+from graphc.errors import TraceError, located, user_location
+from graphc.ir import Attrs, Builder, Node, Op, TensorType
+from graphc.modes import MODES
+from graphc.tensor import Tensor
+
+UNREAD: Any = object()
+
+
+class NeedsBases(Exception):  # noqa: N818 - a signal to trace again, not an error
+    """Memory shared by several inputs is written: trace again with views taken from their bases."""
+
+
+@dataclass
+class TensorInput:
+    """A graph input that is an eager tensor; ``twin`` stands for it inside the trace."""
+
+    tensor: Tensor
+    twin: Tensor
+    node: Node
+
+
+@dataclass
+class NumberInput:
+    """A graph input that is a Python number, read again at each call with ``read()``."""
+
+    read: Callable[[], float]
+    node: Node
+
+
+@dataclass
+class Trace:
+    """One run of a user's function on symbols."""
+
+    use_bases: bool = False
+    names: dict[int, str] = field(default_factory=dict)  # id of an eager tensor -> its name
+    builder: Builder = field(default_factory=lambda: Builder(user_location))
+    inputs: list[TensorInput | NumberInput] = field(default_factory=list)
+    grad_reads: list[tuple[Tensor, bool]] = field(default_factory=list)
+    grad_owners: dict[int, Tensor] = field(default_factory=dict)  # id of a .grad -> its tensor
+    attribute_writes: dict[tuple[int, str], tuple[Any, str, Any]] = field(default_factory=dict)
+    _twins: dict[int, Tensor] = field(default_factory=dict)
+    _kept: list[Any] = field(default_factory=list)  # keeps ids valid while the trace lives
+    _written: dict[int, Tensor] = field(default_factory=dict)
+    _grads: dict[int, Tensor] = field(default_factory=dict)
+    _flags: dict[int, Tensor] = field(default_factory=dict)
+
+    # ---------------------------------------------------------------------------- used by tensors
+
+    def twin(self, tensor: Tensor) -> Tensor:
+        """The tensor inside this trace: itself if it is traced, else the symbol for it."""
+        value = tensor._value
+        if isinstance(value, Node):
+            if value.builder is not self.builder:
+                raise explain_escape(tensor)
+            return tensor
+        found = self._twins.get(id(tensor))
+        if found is not None:
+            return found
+        base = tensor._base
+        if base is not None and self.use_bases:
+            found = self.twin(base)
+            with suspended(self, record=base._requires_grad):
+                for op, attrs in tensor._view:
+                    found = op(found, **attrs)
+        else:
+            found = self._input(tensor)
+        self._twins[id(tensor)] = found
+        self._kept.append(tensor)
+        return found
+
+    def _input(self, tensor: Tensor) -> Tensor:
+        name = self.names.get(id(tensor))
+        if name is None:
+            owner = self.grad_owners.get(id(tensor))
+            stem = None if owner is None else self.names.get(id(owner), "tensor")
+            name = "captured" if stem is None else f"{stem}.grad"
+        node = self.builder.input(name, tensor._type)
+        twin: Tensor = Tensor._make(node, tensor._type)
+        twin._requires_grad = tensor._tracked()
+        twin._origin = tensor
+        twin._grad = UNREAD
+        twin._hooks = tensor._hooks
+        twin._weak = tensor._weak
+        self.inputs.append(TensorInput(tensor, twin, node))
+        return twin
+
+    def apply(self, op: Op, nodes: Sequence[Node], attrs: Attrs) -> Node:
+        try:
+            return self.builder.apply(op, nodes, attrs)
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+            raise located(error, op.name) from None
+
+    def number(self, value: bool | int | float, dtype: dtypes.dtype) -> Tensor:
+        """A Python number as a constant of the graph."""
+        return Tensor._make(self.builder.number(value, dtype))  # type: ignore[no-any-return]
+
+    def literal(self, array: "np.ndarray[Any, Any]", type: TensorType) -> Tensor:
+        """Data written in the traced function itself."""
+        return Tensor._make(self.builder.constant(array, type), type)  # type: ignore[no-any-return]
+
+    def runtime_number(self, name: str, read: Callable[[], float]) -> Tensor:
+        """A Python float that is read anew at every call; it promotes like a Python float."""
+        node = self.builder.input(name, TensorType((), dtypes.float64))
+        tensor: Tensor = Tensor._make(node, node.type)
+        tensor._weak = True
+        self.inputs.append(NumberInput(read, node))
+        return tensor
+
+    def grad_of(self, tensor: Tensor) -> Tensor | None:
+        twin = self.twin(tensor)
+        if twin._grad is UNREAD:
+            origin = twin._origin
+            assert origin is not None
+            twin._grad = origin._grad
+            self.grad_reads.append((origin, origin._grad is None))
+            if origin._grad is not None:
+                self.grad_owners[id(origin._grad)] = origin
+        return twin._grad  # type: ignore[no-any-return]
+
+    def set_grad(self, tensor: Tensor, value: Tensor | None) -> None:
+        twin = self.twin(tensor)
+        twin._grad = value
+        if twin._origin is not None:
+            self._grads[id(twin)] = twin
+
+    def wrote(self, base: Tensor) -> None:
+        if base._origin is not None:
+            if base._origin._base is not None:
+                raise NeedsBases
+            self._written[id(base)] = base
+
+    def changed_requires_grad(self, twin: Tensor) -> None:
+        if twin._origin is not None:
+            self._flags[id(twin)] = twin
+
+    def set_attribute(self, owner: Any, name: str, value: Any) -> None:
+        """A module attribute is set to a traced tensor: to be repeated after every run."""
+        before = owner.__dict__.get(name, UNREAD)
+        kept = self.attribute_writes.get((id(owner), name))
+        self.attribute_writes[id(owner), name] = (owner, name, before if kept is None else kept[2])
+        owner.__dict__[name] = value
+
+    def refuse_value(self, tensor: Tensor) -> None:
+        raise value_needed(tensor)
+
+    # ------------------------------------------------------------------------------- what happened
+
+    @property
+    def written(self) -> list[Tensor]:
+        """Twins whose memory was written in place, in order of their first write."""
+        return list(self._written.values())
+
+    @property
+    def grads_set(self) -> list[Tensor]:
+        """Twins whose ``.grad`` was assigned; the value is in ``_grad``."""
+        return list(self._grads.values())
+
+    @property
+    def flags_changed(self) -> list[Tensor]:
+        """Twins whose ``requires_grad`` was switched."""
+        return list(self._flags.values())
+
+
+class suspended:  # noqa: N801
+    """Leaves the active trace (to create lasting state), or enters another mode of recording."""
+
+    def __init__(self, trace: Trace | None = None, record: bool | None = None) -> None:
+        self._trace = trace
+        self._record = record
+
+    def __enter__(self) -> None:
+        self._before = (MODES.trace, MODES.grad)
+        MODES.trace = self._trace
+        if self._record is not None:
+            MODES.grad = self._record
+
+    def __exit__(self, *_exc: object) -> None:
+        MODES.trace, MODES.grad = self._before
+
+
+def is_tracing() -> bool:
+    """Whether this thread is inside ``graphc.compile`` tracing a function."""
+    return MODES.trace is not None
+
+
+def runtime_number(container: Any, key: Any, name: str) -> Any:
+    """``container[key]``; while tracing a float becomes an input read anew at each call."""
+    value = container[key]
+    if MODES.trace is None or type(value) is not float:
+        return value
+    return MODES.trace.runtime_number(name, lambda: container[key])
+
+
+def value_needed(tensor: Tensor) -> TraceError:
+    """A traced tensor was asked for its value."""
+    where = user_location()
+    return TraceError(
+        f"the value of a tensor of type {tensor._type} is needed at {where}, but inside "
+        "graphc.compile only its shape and dtype are known. Keep the value in the graph "
+        "(graphc.where instead of if, no .item(), bool(), float() or numpy()), or do this part "
+        "outside of the compiled function, or run it eagerly."
+    )
+
+
+def explain_escape(tensor: Tensor) -> TraceError:
+    """A traced tensor is used outside of its trace, or its value is wanted inside."""
+    if MODES.trace is not None and tensor._traced and tensor._value.builder is MODES.trace.builder:
+        return value_needed(tensor)
+    made = tensor._value.builder.locations.get(tensor._value) if tensor._traced else None
+    origin = f" (made at {made})" if made is not None else ""
+    return TraceError(
+        f"this tensor{origin} was made while graphc.compile traced a function and left it other "
+        "than by return, so it has no value. Return it from the function, or store it with an "
+        "in-place write into a tensor that exists outside."
+    )
