@@ -16,8 +16,9 @@ import numpy as np
 from graphc import dtypes
 from graphc.device import device as Device
 from graphc.errors import TraceError, located
-from graphc.ir import CPU, OPS, Attrs, Node, Op, TensorType, infer_type
+from graphc.ir import CPU, Attrs, Node, Op, TensorType, infer_type
 from graphc.modes import MODES
+from graphc.ops import OPS
 from graphc.tape import Storage, TapeNode, leaf_node, record
 
 if TYPE_CHECKING:
@@ -526,7 +527,7 @@ def escaped(tensor: Tensor) -> TraceError:
 def _lift(operands: Sequence[Any]) -> list[Tensor]:
     like: Tensor | None = None
     for x in operands:
-        if isinstance(x, Tensor) and (like is None or like.dtype is dtypes.bool_):
+        if isinstance(x, Tensor) and (like is None or like.dtype is dtypes.bool):
             like = x
     assert like is not None
     return [x if isinstance(x, Tensor) else number(x, like.dtype) for x in operands]
@@ -549,7 +550,7 @@ def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
             type_ = infer_type(op, [t._type for t in tensors], attrs)
             value = op.evaluate(*values, **attrs)
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
-            raise located(error, op.name) from None
+            raise located(error, op.name, *tensors) from None
         if type(value) is not np.ndarray:
             value = np.asarray(value)
     else:

@@ -43,6 +43,16 @@ class NumberInput:
 
 
 @dataclass
+class AttributeWrite:
+    """An entry of a module that the function set to a tensor it computed."""
+
+    owner: Any
+    where: dict[str, Any]
+    name: str
+    before: Any
+
+
+@dataclass
 class Trace:
     """One run of a user's function on symbols."""
 
@@ -52,7 +62,7 @@ class Trace:
     inputs: list[TensorInput | NumberInput] = field(default_factory=list)
     grad_reads: list[tuple[Tensor, bool]] = field(default_factory=list)
     grad_owners: dict[int, Tensor] = field(default_factory=dict)  # id of a .grad -> its tensor
-    attribute_writes: dict[tuple[int, str], tuple[Any, str, Any]] = field(default_factory=dict)
+    attribute_writes: dict[tuple[int, str], AttributeWrite] = field(default_factory=dict)
     _twins: dict[int, Tensor] = field(default_factory=dict)
     _kept: list[Any] = field(default_factory=list)  # keeps ids valid while the trace lives
     _written: dict[int, Tensor] = field(default_factory=dict)
@@ -103,7 +113,7 @@ class Trace:
         try:
             return self.builder.apply(op, nodes, attrs)
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
-            raise located(error, op.name) from None
+            raise located(error, op.name, *nodes) from None
 
     def number(self, value: bool | int | float, dtype: dtypes.dtype) -> Tensor:
         """A Python number as a constant of the graph."""
@@ -148,12 +158,12 @@ class Trace:
         if twin._origin is not None:
             self._flags[id(twin)] = twin
 
-    def set_attribute(self, owner: Any, name: str, value: Any) -> None:
-        """A module attribute is set to a traced tensor: to be repeated after every run."""
-        before = owner.__dict__.get(name, UNREAD)
-        kept = self.attribute_writes.get((id(owner), name))
-        self.attribute_writes[id(owner), name] = (owner, name, before if kept is None else kept[2])
-        owner.__dict__[name] = value
+    def set_attribute(self, owner: Any, where: dict[str, Any], name: str, value: Tensor) -> None:
+        """A module attribute or buffer is set to a traced tensor: repeated after every run."""
+        kept = self.attribute_writes.get((id(where), name))
+        before = where.get(name, UNREAD) if kept is None else kept.before
+        self.attribute_writes[id(where), name] = AttributeWrite(owner, where, name, before)
+        where[name] = value
 
     def refuse_value(self, tensor: Tensor) -> None:
         raise value_needed(tensor)

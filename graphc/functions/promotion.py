@@ -1,0 +1,79 @@
+"""Operands of mixed dtypes, numbers included, brought to one dtype by PyTorch's rules.
+
+Three kinds of operand weigh differently: tensors with dimensions before zero-dim tensors before
+Python numbers; a lighter kind changes the result only when its category (bool < int < float) is
+higher. Casts are ordinary operations, so they are differentiated and traced like any other.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc import dtypes
+from graphc.dtypes import dtype as DType
+from graphc.ir import OPS
+from graphc.tensor import Tensor, apply
+
+Number = (bool, int, float)
+
+
+def operand(value: Any, name: str) -> Any:
+    """A tensor, or a plain Python number; NumPy scalars count as numbers."""
+    if isinstance(value, (Tensor, *Number)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(
+        f"{name}(): expected a Tensor or a number, got {type(value).__name__}; "
+        "graphc.as_tensor(x) makes a tensor of an array or a list"
+    )
+
+
+def cast(value: Tensor, dtype: DType) -> Tensor:
+    """The tensor in another dtype; itself when it has that one already."""
+    if value.dtype is dtype:
+        return value
+    result = apply(OPS["cast"], (value,), {"dtype": dtype})
+    result._weak = value._weak
+    return result
+
+
+def common_dtype(operands: Sequence[Any]) -> DType:
+    """The dtype PyTorch computes in for these operands."""
+    return dtypes.promote_operands(map(_weight, operands))
+
+
+def _weight(x: Any) -> tuple[DType, dtypes.Category]:
+    if not isinstance(x, Tensor):
+        return dtypes.of_python(x), dtypes.Category.NUMBER
+    if x._weak:  # a run-time number: a Python float that a trace reads at every call
+        return dtypes.get_default_dtype(), dtypes.Category.NUMBER
+    category = dtypes.Category.DIMENSIONED if x._type.shape else dtypes.Category.ZERO_DIM
+    return x._type.dtype, category
+
+
+def promoted(name: str, *values: Any, floating: bool = False) -> list[Any]:
+    """The operands in their common dtype (a float one if ``floating``); numbers stay numbers.
+
+    At least one operand has to be a tensor.
+    """
+    operands = [operand(v, name) for v in values]
+    tensors = [x for x in operands if isinstance(x, Tensor)]
+    if not tensors:
+        raise TypeError(f"{name}(): at least one argument must be a Tensor")
+    dtype = common_dtype(operands)
+    if floating and not dtype.is_floating_point:
+        dtype = dtypes.get_default_dtype()
+    return [cast(x, dtype) if isinstance(x, Tensor) else x for x in operands]
+
+
+def pointwise(name: str, *values: Any, floating: bool = False, **attrs: Any) -> Tensor:
+    """Applies the row ``name`` to promoted operands.
+
+    Arithmetic among run-time numbers only gives a run-time number again.
+    """
+    operands = promoted(name, *values, floating=floating)
+    result = apply(OPS[name], operands, attrs)
+    result._weak = all(x._weak for x in operands if isinstance(x, Tensor))
+    return result

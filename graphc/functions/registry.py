@@ -1,0 +1,123 @@
+"""One definition per public function, in all the places where PyTorch has it.
+
+``@tensor_function`` makes ``graphc.f``; with ``method`` also ``Tensor.f``; with ``inplace`` also
+``Tensor.f_``; with ``out`` a keyword ``out=``. Nothing is written twice.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from graphc import dtypes
+from graphc.functions.promotion import cast
+from graphc.ir import OPS
+from graphc.tensor import Tensor, apply
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+
+
+def tensor_function(
+    function: F | None = None,
+    *,
+    name: str | None = None,
+    method: bool = True,
+    inplace: bool = False,
+    out: bool = False,
+    aliases: tuple[str, ...] = (),
+    public: bool = True,
+) -> Any:
+    """Registers a function under its name and aliases; see the module's text for the flags."""
+    if function is None:
+        return functools.partial(
+            tensor_function,
+            name=name,
+            method=method,
+            inplace=inplace,
+            out=out,
+            aliases=aliases,
+            public=public,
+        )
+    complete = _with_out(function) if out else function
+    for each in (name or function.__name__, *aliases):
+        if public:
+            FUNCTIONS[each] = complete
+        if method:
+            setattr(Tensor, each, complete)
+        if inplace:
+            setattr(Tensor, f"{each}_", _in_place(function, each))
+    return complete
+
+
+def _with_out(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def with_out(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        if out is None:
+            return result
+        if isinstance(out, tuple):
+            for target, part in zip(out, result, strict=True):
+                write_out(target, part, function.__name__)
+            return out
+        return write_out(out, result, function.__name__)
+
+    return with_out
+
+
+def _in_place(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
+    @functools.wraps(function)
+    def in_place(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return assign(self, function(self, *args, **kwargs), name)
+
+    in_place.__name__ = f"{name}_"
+    in_place.__doc__ = f"In-place version of :func:`{name}`."
+    return in_place
+
+
+def assign(target: Tensor, result: Tensor, name: str) -> Tensor:
+    """Writes a result into a tensor, cast and broadcast as in-place operations allow.
+
+    Raises RuntimeError when the result's dtype category or shape does not fit.
+    """
+    if result.dtype is not target.dtype:
+        if not dtypes.can_cast(result.dtype, target.dtype):
+            raise RuntimeError(
+                f"result type {result.dtype} can't be cast to the desired output type "
+                f"{target.dtype} ({name}_)"
+            )
+        result = cast(result, target.dtype)
+    return target._write(fitted(result, target, f"{name}_"))
+
+
+def fitted(result: Tensor, target: Tensor, name: str) -> Tensor:
+    """The result broadcast to the shape of the tensor it will be written into."""
+    shape = target._type.shape
+    if result._type.shape == shape:
+        return result
+    lead = len(shape) - result.ndim
+    fits = lead >= 0 and all(
+        size in (1, shape[lead + i]) for i, size in enumerate(result._type.shape)
+    )
+    if not fits:
+        raise RuntimeError(
+            f"output with shape {list(shape)} doesn't match the broadcast shape "
+            f"{list(result._type.shape)} ({name})"
+        )
+    if lead:
+        result = apply(
+            OPS["reshape"], (result,), {"shape": (1,) * lead + tuple(result._type.shape)}
+        )
+    return apply(OPS["expand"], (result,), {"shape": shape})
+
+
+def write_out(out: Tensor, result: Tensor, name: str) -> Tensor:
+    """Writes a result into ``out=``; an ``out`` of another shape is resized as PyTorch does."""
+    if not dtypes.can_cast(result.dtype, out.dtype):
+        raise RuntimeError(
+            f"result type {result.dtype} can't be cast to the desired output type {out.dtype} "
+            f"({name} with out=)"
+        )
+    if out._type.shape != result._type.shape:
+        out.resize_(*result.shape)  # type: ignore[attr-defined]
+    return out._write(cast(result, out.dtype))
