@@ -17,7 +17,7 @@ _STORED = MappingProxyType(
         "i32": "int32_t",
         "i64": "int64_t",
         "u8": "uint8_t",
-        "bool": "bool",
+        "b1": "bool",
     }
 )
 _HALVES = ("f16", "bf16")
@@ -34,7 +34,12 @@ class Dialect:
     folder: str
     suffix: str
     includes: tuple[str, ...]
+    chunks: bool  # threads take contiguous parts (CPU), not every so many points (GPU)
+    context: tuple[str, ...]  # params of every kernel, before its buffers
     restrict: str
+    reporter: str  # what gc_index tells of an index outside its range
+    vectorise: str  # the pragma before a loop whose iterations are independent
+    unroll: str  # the pragma before a loop of {0} steps
     index: str = "int64_t"
     sums: Mapping[str, str] = field(default_factory=dict)
     reserved: frozenset[str] = frozenset()
@@ -61,7 +66,7 @@ _C_WORDS = frozenset(
     """auto bool break case char const continue default do double else enum extern false float for
     goto if inline int long register restrict return short signed sizeof static struct switch true
     typedef union unsigned void volatile while asm typeof main NULL INFINITY NAN I complex
-    t scratch begin end""".split()
+    t scratch begin end lane width slot first last part shared own report""".split()
 )
 _CUDA_WORDS = frozenset(
     """and and_eq bitand bitor class compl constexpr catch decltype delete dynamic_cast explicit
@@ -76,7 +81,12 @@ C = Dialect(
     folder="c",
     suffix=".c",
     includes=("gc_program.h", "gc_math.h", "gc_reduce.h"),
+    chunks=True,
+    context=("gc_thread *t",),
     restrict="restrict",
+    reporter="t",
+    vectorise="#pragma omp simd",
+    unroll="#pragma GCC unroll {0}",
     sums=MappingProxyType({"f32": "double"}),
     reserved=_C_WORDS,
 )
@@ -86,6 +96,12 @@ CUDA = Dialect(
     folder="cuda",
     suffix=".cu",
     includes=("gc_math.h", "gc_reduce.h"),
+    chunks=False,
+    context=("gc_error *report",),
     restrict="__restrict__",
+    reporter="report",
+    vectorise="",
+    unroll="#pragma unroll",
+    sums=MappingProxyType({"f32": "double"}),
     reserved=_C_WORDS | _CUDA_WORDS,
 )

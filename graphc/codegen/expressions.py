@@ -14,7 +14,6 @@ from graphc.kernel import (
     Const,
     Divisible,
     Expr,
-    InRange,
     Load,
     Masked,
     Param,
@@ -24,6 +23,7 @@ from graphc.kernel import (
 )
 from graphc.sizes import Atom, FloorDiv, Int, IntExpr, Mod, Product, Symbol, bounds
 
+_ARGUMENT = re.compile(r"\{(?P<number>\d+)\}")
 _PRIMARY = re.compile(r"[A-Za-z_]\w*|\d[\w.+]*")
 _HALVES = ("f16", "bf16", "f32")
 
@@ -164,10 +164,16 @@ class Expressions:
         return value if test == "true" else f"({test} ? {value} : {other})"
 
     def _call(self, expr: Call) -> str:
-        text = expr.text.format(*(self.expression(arg) for arg in expr.args))
+        text = _ARGUMENT.sub(lambda match: self._argument(expr, match), expr.text)
         if _wrapped(text) or _called(text) or _PRIMARY.fullmatch(text):
             return text
         return f"({text})"
+
+    def _argument(self, expr: Call, match: "re.Match[str]") -> str:
+        arg = expr.args[int(match["number"])]
+        before, after = expr.text[: match.start()].rstrip(), expr.text[match.end() :]
+        alone = before[-1:] in ("(", ",") and after[:1] in (")", ",")
+        return self.value(arg) if alone else self.expression(arg)
 
     def store(self, store: Store) -> str:
         """The assignment, semicolon included."""
@@ -202,9 +208,9 @@ def _called(text: str) -> bool:
 
 
 def literal(value: bool | int | float, kind: dtype) -> str:
-    """A constant of a dtype: ``1.5f``, ``-INFINITY``, ``7LL``, ``true``."""
+    """A constant of a dtype: ``1.5f``, ``-GC_INFINITY``, ``7LL``, ``true``."""
     short = kind.short
-    if short == "bool":
+    if short == "b1":
         return "true" if value else "false"
     if short in _HALVES or short == "f64":
         return _floating(float(value), single=short != "f64")
@@ -217,12 +223,12 @@ def literal(value: bool | int | float, kind: dtype) -> str:
 
 def _floating(value: float, single: bool) -> str:
     if math.isnan(value):
-        return "NAN" if single else "((double)NAN)"
+        return "GC_NAN" if single else "((double)GC_NAN)"
     if math.isinf(value):
-        return "INFINITY" if value > 0 else "(-INFINITY)"
+        return "GC_INFINITY" if value > 0 else "(-GC_INFINITY)"
     text = _shortest(value) if single else repr(value)
     if not math.isfinite(float(text)):
-        return "INFINITY" if value > 0 else "(-INFINITY)"
+        return "GC_INFINITY" if value > 0 else "(-GC_INFINITY)"
     if "." not in text and "e" not in text:
         text += ".0"
     text = f"{text}f" if single else text

@@ -1,0 +1,248 @@
+"""A program as source text: its distinct kernels, and the driver that calls them in order.
+
+The driver finds inputs, outputs and constants in the call's pointer table, in this order, each
+role by position (:func:`pointer_slots`); intermediates lie in the arena at their offsets; behind
+them comes scratch memory of the kernels (:attr:`ProgramSource.arena_bytes`).
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from graphc.codegen.dialect import Dialect
+from graphc.codegen.expressions import Expressions
+from graphc.codegen.layout import indented
+from graphc.codegen.nests import SHARED_WORK
+from graphc.codegen.render import Rendered, render_kernel, template_text
+from graphc.codegen.views import ProgramView, SegmentView, StageView
+from graphc.kernel import Buffer, HostStep, Kernel, Launch, Program, Role
+
+_LINE = 64
+_MOST_THREADS = 256
+_COMMENT = re.compile(r"[ ]*/\*.*?\*/", re.DOTALL)
+_TABLE = (Role.INPUT, Role.OUTPUT, Role.CONSTANT)
+# A function of the C library by the name of a kernel would be replaced by it when linking.
+_LIBRARY = frozenset(
+    """abs acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh div erf erfc exp exp2
+    expm1 fabs floor fmax fmin fmod frexp hypot index ldexp lgamma log log10 log1p log2 malloc
+    memcpy memmove memset modf nearbyint pow remainder rint round select signal sin sinh sqrt tan
+    tanh tgamma trunc y0 y1 yn j0 j1 jn gamma bcmp free calloc realloc main exit time clock rand
+    random read write open close sum_""".split()
+)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One source file."""
+
+    filename: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ProgramSource:
+    """Everything to compile, and what the caller must prepare.
+
+    ``entries`` are the exported functions, one for each run of stages between host steps.
+    ``kernels`` maps the name of each of the program's kernels to that of the function (and, with
+    the suffix, the file) that computes it.
+    """
+
+    units: tuple[Unit, ...]
+    entries: tuple[str, ...]
+    kernels: Mapping[str, str]
+    threads: int
+    intermediate_bytes: int
+    shared_bytes: int
+    own_bytes: int
+
+    def arena_bytes(self, threads: int) -> int:
+        """The size of the arena when up to ``threads`` threads may run."""
+        return self.intermediate_bytes + self.shared_bytes + threads * self.own_bytes
+
+
+def pointer_slots(program: Program) -> dict[str, int]:
+    """Buffer name -> slot in the pointer table: inputs, then outputs, then constants."""
+    tabled = [buffer for buffer in program.buffers if buffer.role in _TABLE]
+    tabled.sort(key=lambda buffer: (_TABLE.index(buffer.role), buffer.position))
+    return {buffer.name: slot for slot, buffer in enumerate(tabled)}
+
+
+def render_program(
+    program: Program, dialect: Dialect, line_directives: bool = False
+) -> ProgramSource:
+    """The kernels of a program, identical ones once, and (in C) its driver.
+
+    A kernel's text depends on nothing but the kernel, so that objects can be cached by content.
+    """
+    rendered = _distinct(program.kernels, dialect, line_directives)
+    distinct = {kernel.name: kernel for kernel in rendered.values()}
+    units = [Unit(kernel.name + dialect.suffix, kernel.text) for kernel in distinct.values()]
+    segments: tuple[SegmentView, ...] = ()
+    shared = 0
+    own = max((kernel.own_bytes for kernel in distinct.values()), default=0)
+    if dialect.chunks:
+        writer = _Driver(program, dialect, rendered)
+        segments = writer.segments()
+        shared = writer.shared_bytes
+        view = ProgramView(
+            includes=("gc_program.h", "gc_types.h"),
+            declarations=tuple(_declaration(kernel.text) for kernel in distinct.values()),
+            segments=segments,
+        )
+        driver = template_text(f"{dialect.folder}/program.j2", program=view)
+        units.append(Unit(f"program{dialect.suffix}", indented(driver)))
+    return ProgramSource(
+        units=tuple(units),
+        entries=tuple(segment.entry for segment in segments),
+        kernels={name: kernel.name for name, kernel in rendered.items()},
+        threads=max((segment.threads for segment in segments), default=1),
+        intermediate_bytes=_aligned(program.arena_bytes),
+        shared_bytes=shared,
+        own_bytes=own,
+    )
+
+
+def _distinct(
+    kernels: Sequence[Kernel], dialect: Dialect, line_directives: bool
+) -> dict[str, Rendered]:
+    """Kernel name -> its source; kernels that differ in names and comments only share one."""
+    found: dict[str, Rendered] = {}
+    names: set[str] = {"program"}
+    result: dict[str, Rendered] = {}
+    for kernel in kernels:
+        canonical = render_kernel(kernel, dialect, "kernel").text
+        canonical = _COMMENT.sub("", canonical)
+        if canonical not in found:
+            name = kernel.name
+            if name in _LIBRARY or name in dialect.reserved:
+                name += "_kernel"
+            if name in names:
+                name += f"_{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+            names.add(name)
+            found[canonical] = render_kernel(kernel, dialect, name, line_directives)
+        result[kernel.name] = found[canonical]
+    return result
+
+
+def _declaration(text: str) -> str:
+    """The prototype of the function that a unit defines."""
+    start = text.rindex("\nvoid ") + 1
+    signature = _COMMENT.sub("", text[start : text.index("\n{", start)])
+    return " ".join(signature.split()).replace("( ", "(") + ";"
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _LINE) * _LINE
+
+
+class _Driver:
+    """Writes the calls of a program and lays out the scratch memory of its stages."""
+
+    def __init__(
+        self, program: Program, dialect: Dialect, rendered: Mapping[str, Rendered]
+    ) -> None:
+        self.program = program
+        self.dialect = dialect
+        self.rendered = rendered
+        self.expressions = Expressions(dialect)
+        self.buffers = {buffer.name: buffer for buffer in program.buffers}
+        self.slots = pointer_slots(program)
+        self.user_names = dict(program.names)
+        self.shared_bytes = max(
+            (
+                sum(_aligned(self._of(launch).shared_bytes) for launch in stage)
+                for segment in self._split()
+                for stage in segment
+            ),
+            default=0,
+        )
+        self.own_bytes = max((_aligned(k.own_bytes) for k in rendered.values()), default=0)
+
+    def _of(self, launch: Launch) -> Rendered:
+        return self.rendered[launch.kernel.name]
+
+    def _split(self) -> list[list[list[Launch]]]:
+        """Stages between host steps; a stage of host steps ends a segment."""
+        segments: list[list[list[Launch]]] = [[]]
+        for stage in self.program.stages:
+            launches = [step for step in stage if isinstance(step, Launch)]
+            if launches:
+                segments[-1].append(launches)
+            if any(isinstance(step, HostStep) for step in stage):
+                segments.append([])
+        return segments
+
+    def segments(self) -> tuple[SegmentView, ...]:
+        split = self._split()
+        result = []
+        for number, stages in enumerate(split):
+            suffix = "" if len(split) == 1 else f"_{number}"
+            result.append(self._segment(f"{self.program.name}{suffix}", stages))
+        return tuple(result)
+
+    def _segment(self, entry: str, stages: list[list[Launch]]) -> SegmentView:
+        threads = max((self._threads(stage) for stage in stages), default=1)
+        views = []
+        for number, stage in enumerate(stages):
+            after = stages[number + 1] if number + 1 < len(stages) else None
+            # Two stages that thread 0 runs alone keep their order by themselves.
+            alone = after is None or all(self._of(x).alone for x in (*stage, *after))
+            calls = self._calls(stage)
+            views.append(StageView(calls, barrier=threads > 1 and not alone))
+        return SegmentView(entry, f"{entry}_body", self._setup(stages), tuple(views), threads)
+
+    def _threads(self, stage: list[Launch]) -> int:
+        work = sum(
+            nest.schedule.work if hasattr(nest, "schedule") else nest.work
+            for launch in stage
+            if not self._of(launch).alone
+            for nest in launch.kernel.nests
+        )
+        return min(max(1, 2 * work // SHARED_WORK), _MOST_THREADS)
+
+    def _setup(self, stages: list[list[Launch]]) -> tuple[str, ...]:
+        lines = []
+        for number, size in enumerate(self.program.sizes):
+            name = self.expressions.identifier(size)
+            lines.append(f"const int64_t {name} = t->call->sizes[{number}];")
+        used = dict.fromkeys(name for s in stages for launch in s for name in launch.buffers)
+        lines += [self._pointer(self.buffers[name]) for name in used]
+        launches = [self._of(launch) for stage in stages for launch in stage]
+        if any(kernel.shared_bytes for kernel in launches):
+            offset = _aligned(self.program.arena_bytes)
+            lines.append(f"unsigned char *const shared = t->call->arena + {offset};")
+        if any(kernel.own_bytes for kernel in launches):
+            offset = _aligned(self.program.arena_bytes) + self.shared_bytes
+            lines.append(
+                f"unsigned char *const own = t->call->arena + {offset} + t->tid*{self.own_bytes};"
+            )
+        return tuple(lines)
+
+    def _pointer(self, buffer: Buffer) -> str:
+        kind = self.dialect.storage(buffer.dtype)
+        if buffer.role is Role.INTERMEDIATE:
+            source = f"(t->call->arena + {buffer.offset})"
+        else:
+            source = f"t->call->buffers[{self.slots[buffer.name]}]"
+        shape = ", ".join(str(size) for size in buffer.shape)
+        known = self.user_names.get(buffer.name, "")
+        comment = f"{buffer.role.value} {buffer.dtype.short}[{shape}] {known}".strip()
+        name = self.expressions.identifier(buffer.name)
+        return f"{kind} *const {name} = ({kind} *){source}; /* {comment} */"
+
+    def _calls(self, stage: list[Launch]) -> tuple[str, ...]:
+        calls = []
+        offset = 0
+        for launch in stage:
+            kernel = self._of(launch)
+            arguments = ["t", *(self.expressions.identifier(name) for name in launch.buffers)]
+            arguments += [self.expressions.integer(size) for size in launch.sizes]
+            if kernel.shared_bytes:
+                arguments.append(f"shared + {offset}" if offset else "shared")
+                offset += _aligned(kernel.shared_bytes)
+            if kernel.own_bytes:
+                arguments.append("own")
+            calls.append(f"{kernel.name}({', '.join(arguments)});")
+        return tuple(calls)

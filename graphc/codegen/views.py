@@ -1,0 +1,167 @@
+"""What templates read: prepared text in small records, nothing left to compute."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Level:
+    """One loop: ``for (var = begin; var < end; var += step)``.
+
+    ``decode`` recovers axes that were flattened into ``var``; ``statements`` are the lines that
+    need no loop further in.
+    """
+
+    var: str
+    begin: str
+    end: str
+    step: str = "1"
+    pragmas: tuple[str, ...] = ()
+    decode: tuple[str, ...] = ()
+    statements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A reduction: ``held`` accumulates, ``name`` is the result.
+
+    ``update`` joins the value of one point; ``best`` is the extreme itself where ``name`` is its
+    position. When parts are joined, each stands in ``part`` (an array at ``part_offset`` bytes of
+    the kernel's shared scratch) at index ``at``, and ``rejoin`` joins that one.
+    """
+
+    name: str
+    kind: str
+    held: str
+    held_kind: str
+    initial: str
+    update: tuple[str, ...]
+    clause: str
+    join: str
+    best: str = ""
+    best_kind: str = ""
+    best_initial: str = ""
+    part: str = ""
+    part_offset: int = 0
+    best_part: str = ""
+    best_part_offset: int = 0
+    at: str = ""
+    rejoin: tuple[str, ...] = ()
+
+    @property
+    def widened(self) -> bool:
+        return self.held != self.name
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A value of one phase that a later one reads: with tiles, an array along the lanes."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class PhaseView:
+    """A sweep: loops, what runs at each point, what runs once after it."""
+
+    levels: tuple[Level, ...] = ()
+    before: tuple[str, ...] = ()
+    body: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
+    reductions: tuple[Collected, ...] = ()
+    finals: tuple[str, ...] = ()
+    final_stores: tuple[str, ...] = ()
+    reads: tuple[Kept, ...] = ()
+    keeps: tuple[Kept, ...] = ()
+    positions: bool = False  # some reduction starts from a position
+    shared: str = ""
+    grain: int = 1
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """The vectorised axis of a tiled nest: ``axis`` runs from ``start`` over ``width`` lanes."""
+
+    axis: str
+    start: str
+    width: str
+    extent: str
+    size: int
+
+
+@dataclass(frozen=True)
+class NestView:
+    """A nest. ``shared`` is the trip count that threads divide; empty when one thread runs it.
+
+    ``owner`` is then the number of that thread (modulo the threads there are), unless the whole
+    kernel runs on one.
+    """
+
+    levels: tuple[Level, ...]
+    phases: tuple[PhaseView, ...]
+    before: tuple[str, ...] = ()
+    shared: str = ""
+    grain: int = 1
+    owner: int | None = None
+    scoped: bool = False
+    lanes: Lanes | None = None
+    parts: int = 0
+
+
+@dataclass(frozen=True)
+class NestText:
+    """One nest as text. ``declarations`` stand before the function, once each.
+
+    ``shared_bytes`` of scratch are for all threads together, ``own_bytes`` for each; ``alone``
+    says that a single thread runs it.
+    """
+
+    text: str
+    declarations: tuple[str, ...] = ()
+    includes: tuple[str, ...] = ()
+    shared_bytes: int = 0
+    own_bytes: int = 0
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class ParamView:
+    declaration: str
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class KernelView:
+    name: str
+    params: tuple[ParamView, ...]
+    bodies: tuple[str, ...]
+    comments: tuple[str, ...] = ()
+    includes: tuple[str, ...] = ()
+    declarations: tuple[str, ...] = ()
+    alone: bool = False  # every nest runs on thread 0
+
+
+@dataclass(frozen=True)
+class StageView:
+    """Calls that do not depend on each other, and whether threads must meet after them."""
+
+    calls: tuple[str, ...]
+    barrier: bool
+
+
+@dataclass(frozen=True)
+class SegmentView:
+    """The launches between two host steps: one exported entry. ``setup`` names its memory."""
+
+    entry: str
+    body: str
+    setup: tuple[str, ...]
+    stages: tuple[StageView, ...]
+    threads: int
+
+
+@dataclass(frozen=True)
+class ProgramView:
+    includes: tuple[str, ...]
+    declarations: tuple[str, ...]
+    segments: tuple[SegmentView, ...]
