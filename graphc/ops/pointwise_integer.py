@@ -1,0 +1,63 @@
+"""Bits, shifts and divisors of integers (and bits of booleans)."""
+
+import numpy as np
+
+from graphc.ir import Scalar
+from graphc.ops.rules import Array, Kind, binary, unary
+
+BITWISE_AND = binary("bitwise_and", "({0} & {1})", np.bitwise_and, kind=Kind.INTEGRAL)
+BITWISE_OR = binary("bitwise_or", "({0} | {1})", np.bitwise_or, kind=Kind.INTEGRAL)
+BITWISE_XOR = binary("bitwise_xor", "({0} ^ {1})", np.bitwise_xor, kind=Kind.INTEGRAL)
+BITWISE_NOT = unary(
+    "bitwise_not",
+    Scalar("(({c})~{0})", boolean="(!{0})"),
+    np.invert,
+    kind=Kind.INTEGRAL,
+)
+
+
+def _width(x: Array) -> int:
+    return x.dtype.itemsize * 8
+
+
+def _shifts(by: Array, width: int) -> tuple[Array, Array]:
+    """Which shifts stay inside the width, and the amounts with the others made harmless."""
+    inside = (by >= 0) & (by < width)
+    return inside, np.where(inside, by, 0).astype(by.dtype)
+
+
+def _left(x: Array, by: Array) -> Array:
+    inside, amount = _shifts(by, _width(x))
+    return np.where(inside, np.left_shift(x, amount), np.zeros_like(x))
+
+
+def _right(x: Array, by: Array) -> Array:
+    """Shifts outside the width leave the sign."""
+    inside, amount = _shifts(by, _width(x))
+    sign = np.where(x < 0, -1, 0).astype(x.dtype) if x.dtype.kind == "i" else np.zeros_like(x)
+    return np.where(inside, np.right_shift(x, amount), sign)
+
+
+BITWISE_LEFT_SHIFT = binary(
+    "bitwise_left_shift",
+    Scalar("gc_lshift_{t}({0}, {1})", cost=3),
+    _left,
+    kind=Kind.INTEGER,
+)
+BITWISE_RIGHT_SHIFT = binary(
+    "bitwise_right_shift",
+    Scalar("gc_rshift_{t}({0}, {1})", cost=3),
+    _right,
+    kind=Kind.INTEGER,
+)
+GCD = binary("gcd", Scalar("gc_gcd_{t}({0}, {1})", cost=60), np.gcd, kind=Kind.INTEGER)
+
+
+def _lcm(a: Array, b: Array) -> Array:
+    """``|a / gcd * b|`` in the dtype itself, overflow included; 0 where one is 0."""
+    divisor = np.gcd(a, b)
+    whole = np.floor_divide(a, np.where(divisor == 0, np.ones_like(divisor), divisor))
+    return np.abs(whole * b)
+
+
+LCM = binary("lcm", Scalar("gc_lcm_{t}({0}, {1})", cost=70), _lcm, kind=Kind.INTEGER)
