@@ -1,0 +1,1 @@
+"""Source text to a loaded program, one package for each target."""

@@ -1,0 +1,31 @@
+"""C source to a loaded program: find a compiler, build through the cache, load, call."""
+
+from graphc.backends.c.build import BuiltProgram, SourceFile, build_program
+from graphc.backends.c.cache import Cache, CacheRefused, open_cache
+from graphc.backends.c.compiler import (
+    CompileError,
+    Compiler,
+    CompilerNotFound,
+    find_compiler,
+    sanitizer_preload,
+)
+from graphc.backends.c.memory import Arena, address_of
+from graphc.backends.c.program import IndexReport, Program
+
+__all__ = [
+    "Arena",
+    "BuiltProgram",
+    "Cache",
+    "CacheRefused",
+    "CompileError",
+    "Compiler",
+    "CompilerNotFound",
+    "IndexReport",
+    "Program",
+    "SourceFile",
+    "address_of",
+    "build_program",
+    "find_compiler",
+    "open_cache",
+    "sanitizer_preload",
+]

@@ -1,0 +1,168 @@
+"""Loaded programs, and how Python calls them.
+
+A call fills a frame (the table of addresses, the sizes, the arena, room for an error) and makes
+one foreign call. Frames are reused; each belongs to one call at a time, so threads may call a
+program at once.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cffi
+
+from graphc import config
+from graphc.backends.c.memory import Arena
+from graphc.resources import resources
+
+_RTLD_NOW, _RTLD_LOCAL, _RTLD_GLOBAL = 2, 0, 256
+
+
+class IndexReport(IndexError):  # noqa: N818 - becomes the IndexError of the operation
+    """A program met an index out of range: at which of its places, which, and the limit."""
+
+    def __init__(self, site: int, value: int, limit: int) -> None:
+        super().__init__(f"index {value} is out of bounds for a dimension of size {limit}")
+        self.site = site
+        self.value = value
+        self.limit = limit
+
+
+@cache
+def interface() -> Any:
+    """The cffi view of the C runtime, whose structures are declared once, in gc_program.h."""
+    header = (resources("runtime") / "c" / "gc_program.h").read_text()
+    shared = header.split("/* host begins */")[1].split("/* host ends */")[0]
+    ffi = cffi.FFI()
+    ffi.cdef(
+        re.sub(r"/\*.*?\*/", "", shared, flags=re.DOTALL)
+        + """
+        void *dlopen(const char *path, int mode);
+        void *dlsym(void *library, const char *name);
+        int dlclose(void *library);
+        char *dlerror(void);
+        """
+    )
+    return ffi
+
+
+@cache
+def _libc() -> Any:
+    libc = interface().dlopen(None)
+    # Programs linked without a C library (see build.link) take the math functions from here.
+    libc.dlopen(b"libm.so.6", _RTLD_NOW | _RTLD_GLOBAL)
+    return libc
+
+
+class Library:
+    """A loaded shared library; unloaded when nothing refers to it any more."""
+
+    def __init__(self, path: Path, keep: bool = False) -> None:
+        """Raises OSError with the loader's message. ``keep`` never unloads it."""
+        ffi, libc = interface(), _libc()
+        self.path = path
+        handle = libc.dlopen(str(path).encode(), _RTLD_NOW | _RTLD_LOCAL)
+        if handle == ffi.NULL:
+            message = libc.dlerror()
+            raise OSError(ffi.string(message).decode() if message else f"cannot load {path}")
+        self._handle = handle if keep else ffi.gc(handle, libc.dlclose)
+
+    def function(self, name: str, type: str) -> Any:
+        """The exported function of that name as a callable of a C type. Raises OSError."""
+        ffi = interface()
+        found = _libc().dlsym(self._handle, name.encode())
+        if found == ffi.NULL:
+            raise OSError(f"{self.path} exports no {name}")
+        return ffi.cast(type, found)
+
+
+class Pool:
+    """The process's thread pool, as the pointer that programs are given."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.pointer = library.function("gc_pool_open", "gc_pool *(*)(void)")()
+        config.on_num_threads(self.resize)
+
+    def resize(self, threads: int) -> None:
+        """Lets programs use that many threads, the calling one included."""
+        self.pointer.threads = threads
+
+
+class _Frame:
+    __slots__ = ("arena", "buffers", "call", "sizes")
+
+    def __init__(self, buffers: int, sizes: int, arena_bytes: int, pool: Any) -> None:
+        ffi = interface()
+        self.buffers = ffi.new("uintptr_t[]", max(buffers, 1))
+        self.sizes = ffi.new("int64_t[]", max(sizes, 1))
+        self.call = ffi.new("gc_call *")
+        self.call.buffers = self.buffers
+        self.call.sizes = self.sizes
+        self.call.pool = pool
+        self.arena = Arena(0)
+        self.grow(arena_bytes)
+
+    def grow(self, arena_bytes: int) -> None:
+        self.arena = Arena(arena_bytes)
+        self.call.arena = interface().cast("unsigned char *", self.arena.address)
+
+
+class Program:
+    """A compiled program, ready to be called, from several threads at once if need be."""
+
+    def __init__(
+        self,
+        library: Library,
+        entry: str,
+        pool: Pool | None,
+        *,
+        buffers: int,
+        sizes: int = 0,
+        arena_bytes: int = 0,
+    ) -> None:
+        """``buffers`` and ``sizes`` count what each call passes.
+
+        Without a pool it runs on the calling thread alone. Raises OSError when the library has no
+        such entry.
+        """
+        self.library = library
+        self.arena_bytes = arena_bytes
+        self._entry = library.function(entry, "gc_entry *")
+        self._pool = pool
+        self._buffers = buffers
+        self._sizes = sizes
+        self._free: list[_Frame] = []
+
+    def _frame(self) -> _Frame:
+        pool = interface().NULL if self._pool is None else self._pool.pointer
+        return _Frame(self._buffers, self._sizes, self.arena_bytes, pool)
+
+    def run(
+        self, addresses: Sequence[int], sizes: Sequence[int] = (), arena_bytes: int = 0
+    ) -> None:
+        """Runs the program on the memory at these addresses.
+
+        The caller keeps that memory alive. ``arena_bytes`` enlarges the arena for programs whose
+        need depends on their sizes. Raises IndexReport; the outputs are then undefined.
+        """
+        free = self._free
+        try:
+            frame = free.pop()
+        except IndexError:
+            frame = self._frame()
+        frame.buffers[0 : self._buffers] = addresses
+        if sizes:
+            frame.sizes[0 : self._sizes] = sizes
+        if arena_bytes > frame.arena.size:
+            frame.grow(arena_bytes)
+        # An interrupt anywhere here loses the frame, which is then simply freed.
+        failed = self._entry(frame.call)
+        if failed:
+            error = frame.call.error
+            report = IndexReport(int(error.site), int(error.value), int(error.limit))
+            free.append(frame)
+            raise report
+        free.append(frame)
