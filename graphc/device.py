@@ -39,9 +39,8 @@ class device:  # noqa: N801 - PyTorch's name
         if isinstance(type, int):
             if index is not None:
                 raise TypeError("device(): an integer device takes no index argument")
-            name, written = "cuda", type
-        else:
-            name, written = _parse(type)
+            type = f"cuda:{type}"
+        name, written = _parse(type)
         if index is not None and written is not None:
             raise RuntimeError(
                 "type (string) must not include an index because index was passed explicitly: "
@@ -96,5 +95,5 @@ def _parse(text: str) -> tuple[str, int | None]:
             "graphc knows the devices 'cpu', 'cuda' and 'cuda:<index>'",
         )
     if form is None:
-        raise RuntimeError(f"Invalid device string: {text!r}")
+        raise RuntimeError(f"Invalid device string: '{text}'")
     return name, None if form[2] is None else int(form[2])
