@@ -1,0 +1,100 @@
+/* Functions of floating point that are the same text on both targets, on top of the functions
+ * that each target's gc_math.h defines before it includes this file. */
+#ifndef GC_SPECIAL_H
+#define GC_SPECIAL_H
+
+#include "gc_integer.h"
+
+/* T: element type; U: its name. */
+#define GC_DEFINE_FLOAT(T, U)                                                                      \
+    GC_INLINE T gc_add_##U(T a, T b) { return a + b; }                                             \
+    GC_INLINE T gc_sub_##U(T a, T b) { return a - b; }                                             \
+    GC_INLINE T gc_mul_##U(T a, T b) { return a * b; }                                             \
+    GC_INLINE T gc_neg_##U(T x) { return -x; }                                                     \
+    GC_INLINE T gc_reciprocal_##U(T x) { return (T)1 / x; }                                        \
+    GC_INLINE T gc_frac_##U(T x) { return x - gc_trunc_##U(x); }                                   \
+    GC_INLINE gc_b1 gc_isnan_##U(T x) { return x != x; }                                           \
+    GC_INLINE gc_b1 gc_isinf_##U(T x) { return gc_abs_##U(x) == (T)GC_INFINITY; }                  \
+    GC_INLINE gc_b1 gc_isfinite_##U(T x) { return gc_abs_##U(x) < (T)GC_INFINITY; }                \
+    /* As PyTorch: 0 for NaN. */                                                                   \
+    GC_INLINE T gc_sign_##U(T x) { return (T)((x > 0) - (x < 0)); }                                \
+    /* NaN if either is; the first of equals. */                                                   \
+    GC_INLINE T gc_max_##U(T a, T b) { return ((a >= b) | (a != a)) ? a : b; }                     \
+    GC_INLINE T gc_min_##U(T a, T b) { return ((a <= b) | (a != a)) ? a : b; }                     \
+    /* The number if only one is NaN. */                                                           \
+    GC_INLINE T gc_fmax_##U(T a, T b) { return ((a >= b) | (b != b)) ? a : b; }                    \
+    GC_INLINE T gc_fmin_##U(T a, T b) { return ((a <= b) | (b != b)) ? a : b; }                    \
+    /* With the sign of the divisor, as Python's %; NaN for a divisor of 0. */                     \
+    GC_INLINE T gc_remainder_##U(T a, T b) {                                                       \
+        T rest = gc_fmod_##U(a, b);                                                                \
+        int apart = (rest != 0) & ((b < 0) != (rest < 0));                                         \
+        return apart ? rest + b : rest;                                                            \
+    }                                                                                              \
+    /* As Python's //: the quotient without the remainder is nearly whole; round it. */            \
+    GC_INLINE T gc_floordiv_##U(T a, T b) {                                                        \
+        T rest = gc_fmod_##U(a, b);                                                                \
+        int apart = (rest != 0) & ((b < 0) != (rest < 0));                                         \
+        T quotient = (a - rest) / b;                                                               \
+        quotient = apart ? quotient - (T)1 : quotient;                                             \
+        T whole = gc_floor_##U(quotient);                                                          \
+        whole = quotient - whole > (T)0.5 ? whole + (T)1 : whole;                                  \
+        whole = quotient == 0 ? gc_copysign_##U((T)0, a / b) : whole;                              \
+        return b == 0 ? a / b : whole;                                                             \
+    }                                                                                              \
+    GC_INLINE T gc_truncdiv_##U(T a, T b) { return gc_trunc_##U(a / b); }
+
+GC_DEFINE_FLOAT(float, f32)
+GC_DEFINE_FLOAT(double, f64)
+#undef GC_DEFINE_FLOAT
+
+/* Logarithmic derivative of gamma. Recurrence up to 10, then the asymptotic series in 1/x^2
+ * (Bernoulli numbers over 2k); reflection below 0. As PyTorch: poles at the negative integers are
+ * NaN, at zero an infinity of the opposite sign. */
+GC_FUNCTION double gc_digamma_f64(double x) {
+    if (x == 0.0) return gc_copysign_f64((double)GC_INFINITY, -x);
+    double reflected = 0.0;
+    if (x < 0.0) {
+        if (gc_trunc_f64(x) == x) return (double)GC_NAN;
+        double fraction = x - gc_trunc_f64(x);
+        reflected = 3.14159265358979323846 / gc_tan_f64(3.14159265358979323846 * fraction);
+        x = 1.0 - x;
+    }
+    double sum = 0.0;
+    for (; x < 10.0; x += 1.0) sum -= 1.0 / x;
+    double z = 1.0 / (x * x);
+    double series = 1.0 / 12.0;
+    series = series * z - 691.0 / 32760.0;
+    series = series * z + 1.0 / 132.0;
+    series = series * z - 1.0 / 240.0;
+    series = series * z + 1.0 / 252.0;
+    series = series * z - 1.0 / 120.0;
+    series = series * z + 1.0 / 12.0;
+    double tail = x < (double)GC_INFINITY ? 0.5 / x + z * series : 0.0;
+    return sum + gc_log_f64(x) - tail - reflected;
+}
+
+/* Inverse of erf: an estimate (Winitzki 2008, relative error 2e-3; its Taylor series near 0), then
+ * three steps of Halley's method, on erfc in the tail where 1 - |x| is exact. */
+GC_FUNCTION double gc_erfinv_f64(double x) {
+    double a = gc_abs_f64(x);
+    if (!(a < 1.0)) return a == 1.0 ? gc_copysign_f64((double)GC_INFINITY, x) : (double)GC_NAN;
+    double y;
+    if (a < 0.125) {
+        y = 0.88622692545275801365 * a * (1.0 + 0.26179938779914943654 * a * a);
+    } else {
+        double log = gc_log1p_f64(-a * a);
+        double half = 4.3307467508 + 0.5 * log; /* 2 / (0.147 pi) */
+        y = gc_sqrt_f64(gc_sqrt_f64(half * half - log / 0.147) - half);
+    }
+    for (int step = 0; step < 3; ++step) {
+        double error = a < 0.5 ? gc_erf_f64(y) - a : (1.0 - a) - gc_erfc_f64(y);
+        double newton = error / (1.12837916709551257390 * gc_exp_f64(-y * y));
+        y -= newton / (1.0 + y * newton);
+    }
+    return gc_copysign_f64(y, x);
+}
+
+GC_INLINE float gc_digamma_f32(float x) { return (float)gc_digamma_f64((double)x); }
+GC_INLINE float gc_erfinv_f32(float x) { return (float)gc_erfinv_f64((double)x); }
+
+#endif
