@@ -32,6 +32,7 @@ typedef struct gc_call {
     const int64_t *sizes;   /* values of the program's named sizes */
     unsigned char *arena;   /* its intermediates, aligned to 64 bytes */
     gc_pool *pool;          /* NULL runs on the calling thread */
+    int64_t threads;        /* threads that the arena has room for */
     gc_error error;
 } gc_call;
 
@@ -52,10 +53,12 @@ struct gc_pool {
 typedef int64_t gc_entry(gc_call *);
 /* host ends */
 
-/* Runs body on up to `threads` threads (fewer when the host allows fewer or the pool is taken);
+/* Runs body on up to `threads` threads (fewer when the host or the arena allows fewer, or the pool
+ * is taken);
  * returns 0, or call->error.state. With one thread the pool is not touched. */
 static inline int64_t gc_run(gc_call *call, gc_body *body, int32_t threads) {
     call->error.state = 0;
+    if (call->threads < threads) threads = (int32_t)call->threads;
     if (call->pool != NULL && call->pool->threads < threads) threads = call->pool->threads;
     if (call->pool == NULL || threads <= 1) {
         gc_thread alone = {0, 1, call};

@@ -97,9 +97,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def program(built: BuiltProgram, entry: str, buffers: int = 2, arena_bytes: int = 0) -> Program:
-    return Program(
-        built.library, entry, built.pool, buffers=buffers, sizes=1, arena_bytes=arena_bytes
-    )
+    return built.program(buffers=buffers, sizes=1, arena_bytes=arena_bytes, entries=[entry])
 
 
 def count(counting: Program, rounds: int) -> int:
@@ -147,6 +145,27 @@ def test_arena_grows_when_asked(built: BuiltProgram) -> None:
         x, z = np.arange(float(n)), np.zeros(n)
         reverse.run([address_of(x), address_of(z)], [n], arena_bytes=8 * n)
         np.testing.assert_array_equal(z, 2 * x[::-1])
+
+
+def test_never_more_threads_than_the_arena_has_room_for(built: BuiltProgram) -> None:
+    config.set_num_threads(4)
+    few = built.program(buffers=2, sizes=1, threads=3, entries=["count_rounds"])
+    assert count(few, 5) == 3
+
+
+def test_entries_share_an_arena(built: BuiltProgram) -> None:
+    both = built.program(
+        buffers=2, sizes=1, arena_bytes=800, entries=["reverse_double", "check_indices"]
+    )
+    x, z = np.arange(100.0), np.zeros(100)
+    frame = both.begin([address_of(x), address_of(z)], [100])
+    both.enter(frame, 0)
+    arena = interface().buffer(interface().cast("char *", frame.arena.address), 800)
+    np.testing.assert_array_equal(np.frombuffer(arena), 2 * x)
+    with pytest.raises(IndexReport):
+        both.enter(frame, 1)  # these doubles are no indices
+    both.end(frame)
+    assert both.begin([0, 0], [0]) is frame
 
 
 def test_python_threads_call_at_once(built: BuiltProgram) -> None:

@@ -15,7 +15,7 @@ from graphc import config
 from graphc.backends.c.cache import FORMAT, Cache, digest, open_cache, private_cache
 from graphc.backends.c.compiler import CompileError, Compiler, find_compiler, first_error
 from graphc.backends.c.processes import Job, run_jobs
-from graphc.backends.c.program import Library, Pool, Program
+from graphc.backends.c.program import MAX_THREADS, Library, Pool, Program
 from graphc.resources import resources
 
 Progress = Callable[[int, int, str], None]
@@ -49,15 +49,24 @@ class BuiltProgram:
     misses: int
     sources: Mapping[str, Path] = field(default_factory=dict)
 
-    def program(self, *, buffers: int, sizes: int = 0, arena_bytes: int = 0) -> Program:
-        """The callable program; see :class:`Program`."""
+    def program(
+        self,
+        *,
+        buffers: int,
+        sizes: int = 0,
+        arena_bytes: int = 0,
+        threads: int = MAX_THREADS,
+        entries: Sequence[str] | None = None,
+    ) -> Program:
+        """The callable program; see :class:`Program`. ``entries`` default to the built one."""
         return Program(
             self.library,
-            self.entry,
+            (self.entry,) if entries is None else entries,
             self.pool,
             buffers=buffers,
             sizes=sizes,
             arena_bytes=arena_bytes,
+            threads=threads,
         )
 
 
@@ -131,8 +140,12 @@ def _pool(cache: Cache, compiler: Compiler, sanitize: bool) -> Pool:
 
 def runtime_headers() -> str:
     """The text of every header that generated C may include; part of each object's key."""
-    folder = resources("runtime") / "c"
-    return "".join(f"{path.name}\n{path.read_text()}" for path in sorted(folder.glob("*.h")))
+    headers = [
+        path
+        for folder in ("c", "portable")
+        for path in sorted((resources("runtime") / folder).glob("*.h"))
+    ]
+    return "".join(f"{path.name}\n{path.read_text()}" for path in headers)
 
 
 @dataclass

@@ -17,6 +17,8 @@ from graphc import config
 from graphc.backends.c.memory import Arena
 from graphc.resources import resources
 
+MAX_THREADS = 256  # as in gc_pool.c
+
 _RTLD_NOW, _RTLD_LOCAL, _RTLD_GLOBAL = 2, 0, 256
 
 
@@ -91,63 +93,75 @@ class Pool:
         self.pointer.threads = threads
 
 
-class _Frame:
+class Frame:
+    """What one call in flight needs: its table of addresses, its sizes, its arena, its error."""
+
     __slots__ = ("arena", "buffers", "call", "sizes")
 
-    def __init__(self, buffers: int, sizes: int, arena_bytes: int, pool: Any) -> None:
+    def __init__(self, buffers: int, sizes: int, arena_bytes: int, threads: int, pool: Any) -> None:
         ffi = interface()
         self.buffers = ffi.new("uintptr_t[]", max(buffers, 1))
         self.sizes = ffi.new("int64_t[]", max(sizes, 1))
         self.call = ffi.new("gc_call *")
         self.call.buffers = self.buffers
         self.call.sizes = self.sizes
+        self.call.threads = threads
         self.call.pool = pool
         self.arena = Arena(0)
         self.grow(arena_bytes)
 
     def grow(self, arena_bytes: int) -> None:
+        """A larger arena; what was in the old one is lost."""
         self.arena = Arena(arena_bytes)
         self.call.arena = interface().cast("unsigned char *", self.arena.address)
 
 
 class Program:
-    """A compiled program, ready to be called, from several threads at once if need be."""
+    """A compiled program, ready to be called, from several threads at once if need be.
+
+    Most programs are one entry: :meth:`run`. One with host steps between its entries holds its
+    frame meanwhile: :meth:`begin`, :meth:`enter` for each entry, :meth:`end`.
+    """
 
     def __init__(
         self,
         library: Library,
-        entry: str,
+        entries: Sequence[str],
         pool: Pool | None,
         *,
         buffers: int,
         sizes: int = 0,
         arena_bytes: int = 0,
+        threads: int = MAX_THREADS,
     ) -> None:
         """``buffers`` and ``sizes`` count what each call passes.
 
-        Without a pool it runs on the calling thread alone. Raises OSError when the library has no
-        such entry.
+        ``threads`` is how many the arena has room for; fewer may run. Without a pool the program
+        runs on the calling thread alone. Raises OSError when the library has no such entry.
         """
         self.library = library
         self.arena_bytes = arena_bytes
-        self._entry = library.function(entry, "gc_entry *")
+        self.threads = threads
+        self._entries = [library.function(entry, "gc_entry *") for entry in entries]
+        self._entry = self._entries[0]
         self._pool = pool
         self._buffers = buffers
         self._sizes = sizes
-        self._free: list[_Frame] = []
+        self._free: list[Frame] = []  # pop and append are atomic
 
-    def _frame(self) -> _Frame:
+    def _frame(self) -> Frame:
         pool = interface().NULL if self._pool is None else self._pool.pointer
-        return _Frame(self._buffers, self._sizes, self.arena_bytes, pool)
+        return Frame(self._buffers, self._sizes, self.arena_bytes, self.threads, pool)
 
     def run(
         self, addresses: Sequence[int], sizes: Sequence[int] = (), arena_bytes: int = 0
     ) -> None:
-        """Runs the program on the memory at these addresses.
+        """Runs the (first) entry on the memory at these addresses.
 
         The caller keeps that memory alive. ``arena_bytes`` enlarges the arena for programs whose
         need depends on their sizes. Raises IndexReport; the outputs are then undefined.
         """
+        # begin, enter and end, spelled out: this is the path that small programs live on.
         free = self._free
         try:
             frame = free.pop()
@@ -159,10 +173,38 @@ class Program:
         if arena_bytes > frame.arena.size:
             frame.grow(arena_bytes)
         # An interrupt anywhere here loses the frame, which is then simply freed.
-        failed = self._entry(frame.call)
-        if failed:
-            error = frame.call.error
-            report = IndexReport(int(error.site), int(error.value), int(error.limit))
+        if self._entry(frame.call):
+            report = _report(frame)
             free.append(frame)
             raise report
         free.append(frame)
+
+    def begin(
+        self, addresses: Sequence[int], sizes: Sequence[int] = (), arena_bytes: int = 0
+    ) -> Frame:
+        """A frame for the entries of one call; its arena keeps its content from one to the next."""
+        free = self._free
+        try:
+            frame = free.pop()
+        except IndexError:
+            frame = self._frame()
+        frame.buffers[0 : self._buffers] = addresses
+        if sizes:
+            frame.sizes[0 : self._sizes] = sizes
+        if arena_bytes > frame.arena.size:
+            frame.grow(arena_bytes)
+        return frame
+
+    def enter(self, frame: Frame, entry: int) -> None:
+        """Runs the entry of that number. Raises IndexReport."""
+        if self._entries[entry](frame.call):
+            raise _report(frame)
+
+    def end(self, frame: Frame) -> None:
+        """Gives the frame back; one not given back is freed with its last reference."""
+        self._free.append(frame)
+
+
+def _report(frame: Frame) -> IndexReport:
+    error = frame.call.error
+    return IndexReport(int(error.site), int(error.value), int(error.limit))
