@@ -27,7 +27,7 @@ def _gelu(x: Any, *, approximate: str) -> Any:
     return x * 0.5 * (row.erf(x * _SQRT_HALF) + 1)
 
 
-def _fast_gelu(x: Array, *, approximate: str) -> Array:
+def _fast_gelu(x: Array, *, approximate: str) -> Any:
     if approximate == "tanh":
         return x * 0.5 * (np.tanh((x + x * x * x * _GELU_CUBE) * _SQRT_2_OVER_PI) + 1)
     return x * 0.5 * (special.erf(x * x.dtype.type(_SQRT_HALF)) + 1)
@@ -49,8 +49,17 @@ GELU = composite(
     _gelu_vjp,
     numpy=_fast_gelu,
     samples=_samples({"approximate": "none"}, {"approximate": "tanh"}),
-    reference="nn.functional.gelu",
+    reference=lambda x, *, approximate: _gelu_reference(x.astype(np.float64), approximate).astype(
+        x.dtype
+    ),
 )
+
+
+def _gelu_reference(x: Array, approximate: str) -> Any:
+    if approximate == "none":
+        return np.asarray(x * np.frompyfunc(lambda v: 0.5 * math.erfc(-v / 2**0.5), 1, 1)(x), float)
+    return x / (1 + np.exp(-2 * _SQRT_2_OVER_PI * (x + _GELU_CUBE * x**3)))
+
 
 # ------------------------------------------------------------------------------- sigmoid's family
 

@@ -13,7 +13,9 @@ from graphc.ops.rules import Array, normalise_dim
 from graphc.sizes import Int
 
 
-def _full_type(*, value: Number, shape: tuple[Int, ...], dtype: DType, device: Device) -> TensorType:
+def _full_type(
+    *, value: Number, shape: tuple[Int, ...], dtype: DType, device: Device
+) -> TensorType:
     del value
     return TensorType(tuple(shape), dtype, device)
 
@@ -47,11 +49,9 @@ FULL = register(
                 (255, (2,), dtypes.uint8),
             )
         ],
-        reference=lambda *, value, shape, dtype, device: np.array(  # noqa: ARG005
-            [value] * int(np.prod(shape)), np.float64
-        )
-        .astype(dtype.numpy)
-        .reshape(shape),
+        reference=lambda *, value, shape, dtype, **_device: (
+            np.array([value] * int(np.prod(shape)), np.float64).astype(dtype.numpy).reshape(shape)
+        ),
     )
 )
 
@@ -129,10 +129,10 @@ IOTA = register(
                 ((3,), 0, dtypes.bfloat16, 0.0, 1.0),
             )
         ],
-        reference=lambda *, shape, dim, dtype, start, step, device: np.array(  # noqa: ARG005
-            [start + step * at[dim] for at in np.ndindex(*shape)], np.float64
-        )
-        .astype(dtype.numpy)
-        .reshape(shape),
+        reference=lambda *, shape, dim, dtype, start, step, **_device: (
+            np.array([start + step * at[dim] for at in np.ndindex(*shape)], np.float64)
+            .astype(dtype.numpy)
+            .reshape(shape)
+        ),
     )
 )

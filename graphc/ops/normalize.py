@@ -233,16 +233,18 @@ LOGSUMEXP = composite(
     ),
     infer=_float_reduction("logsumexp"),
     samples=_samples,
-    reference=lambda x, *, dims, keepdim: np.logaddexp.reduce(
-        x.astype(np.float64).transpose(*(i for i in range(x.ndim) if i not in dims), *dims).reshape(
-            *(x.shape[i] for i in range(x.ndim) if i not in dims), -1
+    reference=lambda x, *, dims, keepdim: (
+        np.logaddexp.reduce(
+            x.astype(np.float64)
+            .transpose(*(i for i in range(x.ndim) if i not in dims), *dims)
+            .reshape(*(x.shape[i] for i in range(x.ndim) if i not in dims), -1)
+            if dims and x.size
+            else x.astype(np.float64),
+            axis=-1 if x.size else dims[0],
         )
-        if dims and x.size
-        else x.astype(np.float64),
-        axis=-1 if x.size else dims[0],
-    )
-    .astype(x.dtype)
-    .reshape(reduced_shape(x.shape, dims, keepdim)),
+        .astype(x.dtype)
+        .reshape(reduced_shape(x.shape, dims, keepdim))
+    ),
 )
 
 # ------------------------------------------------------------------------------------ layer norm
@@ -297,14 +299,10 @@ def _layer_norm_samples() -> Iterable[Sample]:
     yield Sample((spread((0, 8), -2, 2, np.float32), one, zero), {"dims": (1,), "eps": 1e-3})
 
 
-def _layer_norm_reference(
-    x: Array, weight: Array, bias: Array, *, dims: Dims, eps: float
-) -> Array:
+def _layer_norm_reference(x: Array, weight: Array, bias: Array, *, dims: Dims, eps: float) -> Array:
     wide = x.astype(np.float64)
-    normal = (wide - wide.mean(dims, keepdims=True)) / np.sqrt(
-        wide.var(dims, keepdims=True) + eps
-    )
-    return (normal * weight + bias).astype(x.dtype)
+    normal = (wide - wide.mean(dims, keepdims=True)) / np.sqrt(wide.var(dims, keepdims=True) + eps)
+    return np.asarray(normal * weight + bias, x.dtype)
 
 
 LAYER_NORM = composite(

@@ -27,7 +27,7 @@ class Evaluated(Arithmetic):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.array.shape
+        return tuple(self.array.shape)
 
     @property
     def ndim(self) -> int:
@@ -78,12 +78,11 @@ class Typed(Arithmetic):
 
     def __apply__(self, op: Op, operands: Sequence[Any], attrs: Attrs) -> "Typed":
         types = [x.type for x in operands if isinstance(x, Typed)]
-        like = next((t for t in types if t.dtype.numpy != np.bool_), types[0] if types else None)
-        given = [
-            x.type if isinstance(x, Typed) else TensorType((), like.dtype, like.device)
-            for x in operands
-            if isinstance(x, Typed) or like is not None
-        ]
+        if not types:
+            return Typed(infer_type(op, (), attrs))
+        like = next((t for t in types if t.dtype.numpy != np.bool_), types[0])
+        number = like.with_shape(())
+        given = [x.type if isinstance(x, Typed) else number for x in operands]
         return Typed(infer_type(op, given, attrs))
 
 

@@ -22,7 +22,6 @@ from graphc.ops.rules import (
     composite,
     elementwise,
     integers,
-    quiet,
     row,
     same_device,
     same_dtype,
@@ -95,7 +94,7 @@ ABS = unary(
 
 def _sign(x: Array) -> Array:
     if x.dtype == np.bool_:
-        return x.copy()
+        return np.array(x)
     return np.subtract(x > 0, x < 0, dtype=np.int8).astype(x.dtype)  # NaN gives 0
 
 
@@ -223,7 +222,7 @@ TRUNC_DIVIDE = binary(
     Scalar("gc_truncdiv_{t}({0}, {1})", cost=10),
     _trunc_divide,
     lambda g, _y, _a, _b: (lambda: zeros_like(g), lambda: zeros_like(g)),
-    reference=lambda a, b: np.trunc(a / b) if a.dtype.kind == "f" else _truncated(a, b),
+    reference=lambda a, b: _truncated(a, b) if a.dtype.kind in "iu" else np.trunc(a / b),
     **_DIVISION,
 )
 
@@ -231,7 +230,8 @@ TRUNC_DIVIDE = binary(
 def _truncated(a: Array, b: Array) -> Array:
     pairs = np.broadcast(a, b)
     values = [abs(int(x)) // abs(int(y)) * (-1 if (x < 0) != (y < 0) else 1) for x, y in pairs]
-    return np.array(values, object).astype(np.int64).astype(a.dtype).reshape(pairs.shape)
+    wrapped = [(v + 2**63) % 2**64 - 2**63 for v in values]
+    return np.array(wrapped, np.int64).astype(a.dtype).reshape(pairs.shape)
 
 
 # --------------------------------------------------------------------------- larger and smaller
@@ -241,9 +241,7 @@ def _extreme_parts(g: Any, a: Any, b: Any, loses: Op) -> tuple[Any, Any]:
     """The winner takes the cotangent, a tie shares it; NaN loses nothing."""
 
     def part(mine: Any, other: Any) -> Any:
-        return lambda: row.where(
-            loses(mine, other), 0, row.where(row.eq(mine, other), g * 0.5, g)
-        )
+        return lambda: row.where(loses(mine, other), 0, row.where(row.eq(mine, other), g * 0.5, g))
 
     return part(a, b), part(b, a)
 
@@ -373,11 +371,7 @@ def _cast(x: Array, *, dtype: DType) -> Array:
 def _cast_samples() -> list[Sample]:
     whole = np.array([[0, 1, 2], [100, 127, 3]])
     return [
-        *(
-            Sample((whole.astype(a.numpy),), {"dtype": b})
-            for a in dtypes.ALL
-            for b in dtypes.ALL
-        ),
+        *(Sample((whole.astype(a.numpy),), {"dtype": b}) for a in dtypes.ALL for b in dtypes.ALL),
         Sample((np.array([-1.5, -0.0, 2.7, -128.9, np.nan]),), {"dtype": dtypes.bool}),
         Sample((np.array([-1.5, -0.0, 2.7, -128.9, 300.0]),), {"dtype": dtypes.uint8}),
         Sample((np.array([-1.5, -0.0, 2.7, -128.9]),), {"dtype": dtypes.int32}),
@@ -394,11 +388,13 @@ CAST = register(
         "cast",
         lambda x, *, dtype: x.with_dtype(dtype),
         _cast,
-        # {s} is the type of the operand, {t} that of the attribute: a cast is known by where it leads.
+        # {s} is the type of the operand, {t} that of the attribute.
         Scalar("gc_{s}_to_{t}({0})"),
-        lambda g, _y, _x, *, dtype: (row.cast(g, dtype=_x.dtype),),
+        lambda g, _y, _x, *, dtype: (row.cast(g, dtype=_x.dtype),),  # noqa: ARG005
         samples=_cast_samples,
-        reference=lambda x, *, dtype: x.astype(np.float64).astype(dtype.numpy),
+        reference=lambda x, *, dtype: (
+            x.astype(np.int64) if dtype.numpy.kind in "iu" else x.astype(np.float64)
+        ).astype(dtype.numpy),
     )
 )
 
@@ -406,7 +402,7 @@ CAST = register(
 
 
 def _copy(x: Array) -> Array:
-    return x.copy()
+    return np.array(x)
 
 
 STOP_GRADIENT = register(
@@ -416,7 +412,9 @@ STOP_GRADIENT = register(
         _copy,
         Scalar("{0}", cost=0),
         lambda _g, _y, _x: (None,),
-        samples=unary_samples((-3, 3), Kind.ANY),
+        samples=lambda: [
+            Sample(s.arrays, s.attrs, False) for s in unary_samples((-3, 3), Kind.ANY)()
+        ],
         reference=lambda x: x,
     )
 )

@@ -34,9 +34,7 @@ def _c(function: str, cost: int) -> Scalar:
 
 # ------------------------------------------------------------------------------------ powers, logs
 
-SQRT = unary(
-    "sqrt", _c("sqrt", 6), np.sqrt, lambda g, y, _x: (g / (y * 2),), domains=[_POSITIVE]
-)
+SQRT = unary("sqrt", _c("sqrt", 6), np.sqrt, lambda g, y, _x: (g / (y * 2),), domains=[_POSITIVE])
 RSQRT = unary(
     "rsqrt",
     _c("rsqrt", 10),
@@ -289,22 +287,24 @@ POLYGAMMA = unary(
     Host(),
     special.polygamma,
     lambda g, _y, x, *, n: (g * row.polygamma(x, n=n + 1),),
-    domains=[_POSITIVE],
-    attrs=[{"n": 1}, {"n": 2}, {"n": 5}],
+    samples=lambda: [
+        Sample((spread(shape, *_POSITIVE, dtype),), {"n": n})
+        for n in (1, 2, 5)
+        for shape, dtype in (((2, 3), np.float64), ((), np.float32), ((0,), np.float32))
+    ],
     reference=lambda x, *, n: _polygamma_reference(x, n),
 )
 
 
 def _polygamma_reference(x: Array, n: int) -> Array:
-    """The defining series summed far out, with its integral as the rest (positive x only)."""
+    """The defining series summed far out, with its integral as the rest; for positive ``x``."""
     wide = x.astype(np.float64)
     with np.errstate(all="ignore"):
         k = np.arange(20000.0).reshape((-1,) + (1,) * wide.ndim)
         tail = wide + 20000.0
         rest = tail ** (-n) / n + 0.5 * tail ** (-n - 1) + (n + 1) / 12 * tail ** (-n - 2)
         total = ((wide + k) ** (-n - 1.0)).sum(0) + rest
-        value = np.where(wide > 0, (-1.0) ** (n + 1) * math.factorial(n) * total, np.nan)
-    return value.astype(x.dtype)
+    return np.asarray((-1.0) ** (n + 1) * math.factorial(n) * total).astype(x.dtype)
 
 
 def _sinc(x: Any) -> Any:
@@ -337,9 +337,7 @@ HEAVISIDE = binary(
     lambda x, at_zero: np.where(x == 0, at_zero, (x > 0).astype(x.dtype)),
     kind=Kind.ANY,
 )
-NEXTAFTER = binary(
-    "nextafter", Host(), np.nextafter
-)
+NEXTAFTER = binary("nextafter", Host(), np.nextafter)
 DEG2RAD = composite(
     "deg2rad",
     lambda x: x * (math.pi / 180),

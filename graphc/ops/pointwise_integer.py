@@ -1,5 +1,8 @@
 """Bits, shifts and divisors of integers (and bits of booleans)."""
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
 from graphc.ir import Scalar
@@ -17,7 +20,7 @@ BITWISE_NOT = unary(
 
 
 def _width(x: Array) -> int:
-    return x.dtype.itemsize * 8
+    return int(x.dtype.itemsize) * 8
 
 
 def _shifts(by: Array, width: int) -> tuple[Array, Array]:
@@ -50,14 +53,42 @@ BITWISE_RIGHT_SHIFT = binary(
     _right,
     kind=Kind.INTEGER,
 )
-GCD = binary("gcd", Scalar("gc_gcd_{t}({0}, {1})", cost=60), np.gcd, kind=Kind.INTEGER)
+
+
+def _exact(function: Callable[[int, int], int]) -> Callable[[Array, Array], Array]:
+    """A reference in Python's integers, wrapped to the dtype at the end."""
+
+    def reference(a: Array, b: Array) -> Array:
+        pairs = np.broadcast(a, b)
+        values = [function(int(x), int(y)) for x, y in pairs]
+        wrapped = [(v + 2**63) % 2**64 - 2**63 for v in values]
+        return np.array(wrapped, np.int64).astype(a.dtype).reshape(pairs.shape)
+
+    return reference
+
+
+GCD = binary(
+    "gcd",
+    Scalar("gc_gcd_{t}({0}, {1})", cost=60),
+    np.gcd,
+    kind=Kind.INTEGER,
+    reference=_exact(math.gcd),
+)
 
 
 def _lcm(a: Array, b: Array) -> Array:
     """``|a / gcd * b|`` in the dtype itself, overflow included; 0 where one is 0."""
     divisor = np.gcd(a, b)
     whole = np.floor_divide(a, np.where(divisor == 0, np.ones_like(divisor), divisor))
-    return np.abs(whole * b)
+    return np.asarray(np.abs(whole * b))
 
 
-LCM = binary("lcm", Scalar("gc_lcm_{t}({0}, {1})", cost=70), _lcm, kind=Kind.INTEGER)
+LCM = binary(
+    "lcm",
+    Scalar("gc_lcm_{t}({0}, {1})", cost=70),
+    _lcm,
+    kind=Kind.INTEGER,
+    reference=lambda a, b: np.abs(
+        _exact(lambda x, y: x // (math.gcd(x, y) or 1) * y)(a, b),
+    ),
+)

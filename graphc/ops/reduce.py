@@ -38,14 +38,14 @@ def accurate_sum(x: Array, dims: Dims, keepdim: bool = False) -> Array:
     NumPy adds pairwise only along contiguous memory; elsewhere float32 is summed in float64.
     """
     if x.dtype != np.float32:
-        return np.asarray(np.add.reduce(x, axis=dims, keepdims=keepdim, dtype=x.dtype))
+        return np.asarray(np.sum(x, axis=dims, keepdims=keepdim, dtype=x.dtype))
     inner = dims == tuple(range(x.ndim - len(dims), x.ndim))
     if inner and dims and x.flags.c_contiguous:
         lead = x.shape[: x.ndim - len(dims)]
         total = np.add.reduce(x.reshape(*lead, math.prod(x.shape[x.ndim - len(dims) :])), axis=-1)
         result = np.asarray(total)
         return result.reshape(lead + (1,) * len(dims)) if keepdim else result
-    wide = np.add.reduce(x, axis=dims, keepdims=keepdim, dtype=np.float64)
+    wide = np.sum(x, axis=dims, keepdims=keepdim, dtype=np.float64)
     return np.asarray(wide, np.float32)
 
 
@@ -64,9 +64,7 @@ def _reduce_samples(kind: Kind, empty: bool, halves: bool = True) -> Callable[[]
         if empty:
             yield Sample((spread((2, 0), -2, 2, np.float32),), {"dims": (1,), "keepdim": True})
         for values in ([1.0, np.nan, 3.0], [np.inf, 1.0, 0.0], [-np.inf, -0.0, 0.0], [-np.inf] * 3):
-            yield Sample(
-                (np.array(values, np.float32),), {"dims": (0,), "keepdim": False}, False
-            )
+            yield Sample((np.array(values, np.float32),), {"dims": (0,), "keepdim": False}, False)
         for half in sorted(HALVES, key=str) if halves else ():
             yield Sample((spread((3, 40), -2, 2, half),), {"dims": (1,), "keepdim": False})
         if kind is not Kind.FLOAT:
@@ -79,9 +77,7 @@ def _reduce_samples(kind: Kind, empty: bool, halves: bool = True) -> Callable[[]
     return samples
 
 
-def _by_elements(
-    join: Callable[[list[Any]], Any], result: Any = None
-) -> Callable[..., Array]:
+def _by_elements(join: Callable[[list[Any]], Any], result: Any = None) -> Callable[..., Array]:
     """An independent reference: Python's own ``join`` of the elements of each group."""
 
     def reference(x: Array, *, dims: Dims, keepdim: bool) -> Array:
@@ -107,8 +103,10 @@ def _fsum(values: list[Any]) -> Any:
 
 
 def _product(values: list[Any]) -> Any:
-    return math.prod(values) if not values or isinstance(values[0], float) else _wrap64(
+    return (
         math.prod(values)
+        if not values or isinstance(values[0], float)
+        else _wrap64(math.prod(values))
     )
 
 
@@ -187,10 +185,10 @@ SUM = _reduction(
 
 
 def _prod(x: Array, *, dims: Dims, keepdim: bool) -> Array:
-    return np.asarray(np.multiply.reduce(x, axis=dims, keepdims=keepdim, dtype=x.dtype))
+    return np.asarray(np.prod(x, axis=dims, keepdims=keepdim, dtype=x.dtype))
 
 
-def _prod_vjp(g: Any, _y: Any, x: Any, *, dims: Dims, keepdim: bool) -> tuple[Any]:
+def _prod_vjp(g: Any, _y: Any, x: Any, *, dims: Dims, **_keepdim: bool) -> tuple[Any]:
     """Each element's cotangent is the product of the others, found without dividing.
 
     The product is written as a tree of halves; its gradient walks down again. So zeros are
@@ -226,14 +224,10 @@ def _part(x: Any, start: int, stop: int) -> Any:
     lead = tuple(x.shape[:-1])
     if start == 0 and stop == x.shape[-1]:
         return x
-    return row.slice(
-        x, starts=(*(0,) * len(lead), start), stops=(*lead, stop), steps=(1,) * x.ndim
-    )
+    return row.slice(x, starts=(*(0,) * len(lead), start), stops=(*lead, stop), steps=(1,) * x.ndim)
 
 
-PROD = _reduction(
-    "prod", Combine.PROD, _prod, _prod_vjp, _by_elements(_product), kind=Kind.NUMBER
-)
+PROD = _reduction("prod", Combine.PROD, _prod, _prod_vjp, _by_elements(_product), kind=Kind.NUMBER)
 
 
 def _extreme_vjp(g: Any, y: Any, x: Any, *, dims: Dims, keepdim: bool) -> tuple[Any]:

@@ -6,6 +6,7 @@ registered operation ``exp``, looked up when the rule runs.
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -129,9 +130,7 @@ def pointwise_type(name: str, *types: TensorType) -> TensorType:
     if len(types) == 1:
         return first
     same_device(*types)
-    return TensorType(
-        broadcast(*(t.shape for t in types)), same_dtype(name, *types), first.device
-    )
+    return TensorType(broadcast(*(t.shape for t in types)), same_dtype(name, *types), first.device)
 
 
 def normalise_dim(dim: int, ndim: int) -> int:
@@ -151,7 +150,7 @@ def check_dims(name: str, dims: Sequence[int], ndim: int) -> None:
         if not 0 <= dim < ndim:
             normalise_dim(dim, ndim)
             raise DimensionError(f"{name}: dim {dim} of a tensor with {ndim} dimensions")
-    if any(a >= b for a, b in zip(dims, dims[1:])):
+    if any(a >= b for a, b in pairwise(dims)):
         if len(set(dims)) < len(dims):
             repeated = next(d for i, d in enumerate(dims) if d in dims[:i])
             raise ShapeError(f"dim {repeated} appears multiple times in the list of dims ({name})")
@@ -314,6 +313,7 @@ def elementwise(
     attrs: Sequence[dict[str, Any]] = ({},),
     nonzero: bool = False,
     refusals: dict[DType, str] | None = None,
+    samples: Callable[[], Iterable[Sample]] | None = None,
     reference: Any = None,
 ) -> Op:
     """A registered row with one scalar expression per element of the broadcast operands.
@@ -321,6 +321,7 @@ def elementwise(
     predicate  the result is boolean whatever the operands are
     domains    where each operand is sampled for gradients
     nonzero    integer samples of the last operand avoid zero
+    samples    in place of those made from ``domains``, ``attrs`` and ``kind``
     refusals   PyTorch's own words for dtypes that are not accepted
     reference  the torch name when it differs from ``name``, or a function
     """
@@ -334,11 +335,10 @@ def elementwise(
         return result.with_dtype(dtypes.bool) if predicate else result
 
     ranges = tuple(domains) or ((-3.0, 3.0),) * operands
-    samples = (
-        unary_samples(ranges[0], kind, attrs)
-        if operands == 1
-        else binary_samples(ranges, kind, attrs, nonzero)
-    )
+    if samples is None and operands == 1:
+        samples = unary_samples(ranges[0], kind, attrs)
+    elif samples is None:
+        samples = binary_samples(ranges, kind, attrs, nonzero)
     return register(
         Op(name, infer, quiet(numpy), lowering, vjp, samples=samples, reference=reference or name)
     )

@@ -1,0 +1,152 @@
+"""Every row of the registry, by its own samples: being registered is being tested."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc.ops  # noqa: F401 - fills the registry
+from graphc.dtypes import bfloat16, float16, float64, from_numpy_dtype
+from graphc.ir import (
+    INPUT,
+    OPS,
+    Builder,
+    Decompose,
+    Graph,
+    Leaf,
+    Op,
+    Sample,
+    TensorType,
+    infer_type,
+)
+from graphc.ops.operands import evaluate_rule
+from tests.ops.gradients import check_gradient, floating
+from tests.ops.references import find_reference
+
+ROWS = [op for op in OPS.values() if not isinstance(op.lower, Leaf)]
+TOLERANCE = {
+    np.dtype(np.float64): 1e-12,
+    np.dtype(np.float32): 4e-6,
+    float16.numpy: 2e-3,
+    bfloat16.numpy: 1.6e-2,
+}
+
+
+def samples_of(op: Op) -> list[Sample]:
+    return list(op.samples()) if op.samples is not None else []
+
+
+def cases() -> Iterator[Any]:
+    for op in ROWS:
+        for i, sample in enumerate(samples_of(op)):
+            yield pytest.param(op, sample, id=f"{op.name}-{i}")
+
+
+CASES = list(cases())
+
+
+def arrays_of(sample: Sample) -> list[np.ndarray[Any, Any]]:
+    return [np.asarray(a) for a in sample.arrays]
+
+
+def graph_of(op: Op, sample: Sample) -> Graph:
+    builder = Builder()
+    inputs = [
+        builder.input(f"x{i}", TensorType(a.shape, from_numpy_dtype(a.dtype)))
+        for i, a in enumerate(arrays_of(sample))
+    ]
+    return Graph(op.name, tuple(inputs), (builder.apply(op, inputs, sample.attrs),))
+
+
+def assert_close(actual: Any, expected: Any, loose: float = 1.0) -> None:
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    if actual.dtype.kind in "biu":
+        np.testing.assert_array_equal(actual, expected)
+        return
+    tolerance = TOLERANCE[actual.dtype] * loose
+    wide = np.float64
+    np.testing.assert_allclose(
+        actual.astype(wide), expected.astype(wide), rtol=tolerance, atol=tolerance
+    )
+
+
+@pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
+def test_row_has_samples_and_a_reference(op: Op) -> None:
+    assert samples_of(op), f"{op.name} has no samples, so nothing tests it"
+    assert op.reference is not None, f"{op.name} has no reference"
+
+
+@pytest.mark.parametrize(("op", "sample"), CASES)
+def test_type_rule_says_what_evaluation_gives(op: Op, sample: Sample) -> None:
+    arrays = arrays_of(sample)
+    types = [TensorType(a.shape, from_numpy_dtype(a.dtype)) for a in arrays]
+    before = [a.copy() for a in arrays]
+    expected = infer_type(op, types, sample.attrs)
+    value = op.evaluate(*arrays, **sample.attrs)
+    assert isinstance(value, np.ndarray)
+    assert value.shape == expected.shape
+    assert value.dtype == expected.dtype.numpy
+    if not op.is_view:
+        assert not any(np.shares_memory(value, a) for a in arrays)
+    for array, copy in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@pytest.mark.parametrize(("op", "sample"), CASES)
+def test_evaluation_agrees_with_the_reference(op: Op, sample: Sample) -> None:
+    reference = find_reference(op)
+    if reference is None:
+        pytest.skip("only PyTorch knows this function, and it is not installed")
+    arrays = arrays_of(sample)
+    actual = op.evaluate(*arrays, **sample.attrs)
+    with np.errstate(all="ignore"):
+        expected = reference(*arrays, **sample.attrs)
+    assert_close(actual, expected)
+
+
+@pytest.mark.parametrize(
+    ("op", "sample"), [case for case in CASES if isinstance(case.values[0].lower, Decompose)]
+)
+def test_decomposition_has_the_same_value(op: Op, sample: Sample) -> None:
+    arrays = arrays_of(sample)
+    assert isinstance(op.lower, Decompose)
+    parts = evaluate_rule(op.lower.rule)(*arrays, **sample.attrs)
+    assert_close(parts, op.evaluate(*arrays, **sample.attrs), loose=4)
+    node = graph_of(op, sample).outputs[0]
+    built = op.lower.rule(*node.inputs, **node.attrs)
+    assert built.type == node.type
+    assert built.op is not op
+
+
+def smooth(case: Any) -> bool:
+    op, sample = case.values
+    return (
+        op.vjp is not None
+        and sample.differentiable
+        and bool(floating(arrays_of(sample)))
+        and all(a.dtype == np.float64 or a.dtype.kind in "biu" for a in arrays_of(sample))
+    )
+
+
+@pytest.mark.parametrize(("op", "sample"), [case for case in CASES if smooth(case)])
+def test_gradients_agree_with_finite_differences_twice(op: Op, sample: Sample) -> None:
+    graph = graph_of(op, sample)
+    if graph.outputs[0].dtype is not float64:
+        return
+    arrays = arrays_of(sample)
+    first, arguments = check_gradient(graph, arrays, op.name)
+    assert all(n.op is not INPUT or n in first.inputs for n in first.nodes)
+    check_gradient(first, arguments, f"gradient of {op.name}")
+
+
+@pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
+def test_gradient_rule_is_tried_on_a_smooth_sample(op: Op) -> None:
+    """A rule that no sample differentiates would be wrong unnoticed."""
+    if op.vjp is None:
+        return
+    tried = [case for case in CASES if case.values[0] is op and smooth(case)]
+    constant = op.name in ("stop_gradient",)
+    assert tried or constant, f"{op.name} has a gradient rule and no float64 sample for it"
