@@ -40,6 +40,7 @@ class NumberInput:
 
     read: Callable[[], float]
     node: Node
+    leaf: int | None = None  # its place among the arguments, when it is one
 
 
 @dataclass
@@ -50,6 +51,7 @@ class AttributeWrite:
     where: dict[str, Any]
     name: str
     before: Any
+    value: Any = None  # known when the trace has ended
 
 
 @dataclass
@@ -117,7 +119,8 @@ class Trace:
 
     def number(self, value: bool | int | float, dtype: dtypes.dtype) -> Tensor:
         """A Python number as a constant of the graph."""
-        return Tensor._make(self.builder.number(value, dtype))  # type: ignore[no-any-return]
+        node = self.builder.number(value, dtype)
+        return Tensor._make(node, node.type)  # type: ignore[no-any-return]
 
     def literal(self, array: "np.ndarray[Any, Any]", type: TensorType) -> Tensor:
         """Data written in the traced function itself."""
@@ -169,6 +172,28 @@ class Trace:
         raise value_needed(tensor)
 
     # ------------------------------------------------------------------------------- what happened
+
+    def check_sharing(self) -> None:
+        """Written memory must be one input's alone; else the trace starts again from the bases."""
+        storages: dict[int, int] = {}
+        for given in self.inputs:
+            if isinstance(given, TensorInput):
+                key = id(given.tensor._storage)
+                storages[key] = storages.get(key, 0) + 1
+        for twin in self.written:
+            origin = twin._origin
+            assert origin is not None
+            if storages[id(origin._storage)] > 1:
+                raise NeedsBases
+
+    def restore_attributes(self) -> None:
+        """Puts back what module attributes held before the trace."""
+        for write in self.attribute_writes.values():
+            write.value = write.where.get(write.name)
+            if write.before is UNREAD:
+                write.where.pop(write.name, None)
+            else:
+                write.where[write.name] = write.before
 
     @property
     def written(self) -> list[Tensor]:

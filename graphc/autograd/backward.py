@@ -157,12 +157,11 @@ def _unpack(node: TapeNode) -> list[Tensor | None]:
 
 def _run_rule(node: TapeNode, g: Any, wanted: Sequence[bool]) -> Sequence[Any]:
     """Runs the kept rule on tensors; where fewer inputs are wanted than recorded, the rest idles."""
-    if node.custom is not None:
+    if node.custom is not None and not node.freed:
         return node.custom(g, wanted)
-    rule = node.rule
-    if rule is None:
-        raise RuntimeError(f"{node.op.name} was recorded without a gradient rule")
     values: list[Any] = [g, *_unpack(node)]
+    rule = node.rule
+    assert rule is not None  # only a custom node has none
     if any(r is not None and not w for r, w in zip(rule.results, wanted, strict=True)):
         rule = pullback(
             node.op, node.type, [n.type for n in node.inputs], node.attrs, list(wanted)
@@ -173,7 +172,8 @@ def _run_rule(node: TapeNode, g: Any, wanted: Sequence[bool]) -> Sequence[Any]:
 
 
 def _free(node: TapeNode) -> None:
-    if any(s is not None for s in node.saved):
+    if node.custom is not None or any(s is not None for s in node.saved):
+        node.custom = None
         node.saved = ()
         node.freed = True
 

@@ -1,0 +1,114 @@
+"""From a graph to a loaded program: passes, lowering, rendering, building, running on arrays."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphc import config
+from graphc.backends.c import IndexReport, Program, SourceFile, address_of, build_program
+from graphc.codegen.dialect import C
+from graphc.codegen.program import render_program
+from graphc.ir import Graph
+from graphc.lowering import Lowered, lower
+from graphc.passes import run_pipeline
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class Stages:
+    """Every stage of a compilation, kept for reading: IR texts by name, then the sources."""
+
+    graphs: dict[str, Graph] = field(default_factory=dict)
+    lowered: Lowered | None = None
+    sources: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    cached: bool = False
+
+    def dump(self, folder: Path) -> None:
+        """Writes every stage as a file, numbered in order."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for i, (name, graph) in enumerate(self.graphs.items()):
+            (folder / f"{i:02d}_{name}.ir").write_text(f"{graph}\n")
+        if self.lowered is not None:
+            text = self.lowered.explanation.text()
+            (folder / f"{len(self.graphs):02d}_kernels.txt").write_text(f"{text}\n")
+        for name, source in self.sources.items():
+            (folder / name).write_text(source)
+
+
+class Executable:
+    """A graph compiled to C: ``run(arrays)`` gives the arrays of its outputs.
+
+    Inputs that the graph writes are written in place. Arrays have the graph's shapes and dtypes
+    and are C-contiguous; the caller checks.
+    """
+
+    def __init__(self, graph: Graph, progress: Callable[..., None] | None = None) -> None:
+        self.stages = Stages()
+        with _timed(self.stages, "passes"):
+            final = run_pipeline(graph, dump=self._keep)
+        self.graph = final
+        with _timed(self.stages, "lower"):
+            self.lowered = lower(final, threads=config.get_num_threads())
+        self.stages.lowered = self.lowered
+        program = self.lowered.program
+        with _timed(self.stages, "render"):
+            rendered = render_program(program, C, line_directives=config.LINE_DIRECTIVES.value)
+        self.stages.sources = {unit.filename: unit.text for unit in rendered.units}
+        with _timed(self.stages, "build"):
+            built = build_program(
+                [SourceFile(unit.filename, unit.text) for unit in rendered.units],
+                entry=rendered.entries[0],
+                progress=progress,
+            )
+        self.stages.cached = built.misses == 0
+        self._sites = program.sites
+        self.output_types = [n.type for n in final.outputs]
+        self._outputs = [(t.shape, t.dtype.numpy) for t in self.output_types]
+        self._constants = [np.ascontiguousarray(a) for a in self.lowered.constants]
+        self._constant_addresses = [address_of(a) for a in self._constants]
+        written = {target for target, _ in final.writes}
+        self.written = tuple(i for i, n in enumerate(final.inputs) if n in written)
+        self.arena_bytes = rendered.arena_bytes(config.get_num_threads())
+        self._program: Program = built.program(
+            buffers=len(final.inputs) + len(self._outputs) + len(self._constants),
+            arena_bytes=self.arena_bytes,
+        )
+
+    def _keep(self, name: str, graph: Graph) -> None:
+        self.stages.graphs[name] = graph
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """Runs the program once. Raises IndexError for an index out of range."""
+        outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
+        addresses = [
+            *map(address_of, arrays),
+            *map(address_of, outputs),
+            *self._constant_addresses,
+        ]
+        try:
+            self._program.run(addresses)
+        except IndexReport as report:
+            site = self._sites[report.site]
+            raise IndexError(
+                f"index {report.value} is out of bounds for dimension with size {report.limit} "
+                f"in {site.operation}" + (f" at {site.location}" if site.location else "")
+            ) from None
+        return outputs
+
+
+class _timed:  # noqa: N801 - a context manager
+    def __init__(self, stages: Stages, name: str) -> None:
+        self._stages = stages
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_exc: object) -> None:
+        self._stages.seconds[self._name] = time.perf_counter() - self._start

@@ -1,0 +1,133 @@
+"""Cutting a joint forward-and-backward graph in two, and choosing what the forward part saves.
+
+Every value the backward part needs is either computed again from what is saved anyway, when that
+costs little (constants, views, a short pointwise step), or saved by the forward part.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from graphc.ir import INPUT, Builder, Generate, Graph, IndexMap, Node, Scalar
+from graphc.sizes import product
+
+CHEAP = 4  # additions: a pointwise step up to this cost is repeated rather than stored
+
+
+@dataclass(frozen=True)
+class Partition:
+    """``forward`` has the saved values as further outputs; they are the inputs ``backward`` lists.
+
+    ``saved`` tells for each input of ``backward`` where it comes from: ``("input", i)`` of the
+    joint graph, or ``("output", k)`` of ``forward``.
+    """
+
+    forward: Graph
+    backward: Graph
+    saved: tuple[tuple[str, int], ...]
+
+
+def partition(joint: Graph, outputs: int, given: int) -> Partition:
+    """Splits a graph whose first ``outputs`` outputs and first ``given`` inputs are the forward's.
+
+    The remaining inputs are cotangents, the remaining outputs gradients.
+    """
+    forward_inputs = joint.inputs[:given]
+    late: set[Node] = set(joint.inputs[given:])
+    for node in joint.nodes:
+        if any(n in late for n in node.inputs):
+            late.add(node)
+    gradients = joint.outputs[outputs:]
+    boundary = {n for node in joint.nodes if node in late for n in node.inputs if n not in late}
+    boundary |= {n for n in gradients if n not in late}
+    saved = _choose(joint, boundary)
+    kept = [n for n in joint.nodes if n in saved]
+    results = list(joint.outputs[:outputs])
+    places: list[tuple[str, int]] = []
+    for node in kept:
+        if node.op is INPUT:
+            places.append(("input", forward_inputs.index(node)))
+            continue
+        if node not in results:
+            results.append(node)
+        places.append(("output", results.index(node)))
+    places += [("input", given + i) for i in range(len(joint.inputs) - given)]
+    forward = extract(joint, joint.name, forward_inputs, results, joint.writes)
+    backward = extract(
+        joint, f"{joint.name}_backward", (*kept, *joint.inputs[given:]), gradients, ()
+    )
+    return Partition(forward, backward, tuple(places))
+
+
+def _bytes(node: Node) -> int:
+    count = product(node.shape)
+    return node.dtype.itemsize * count if isinstance(count, int) else 1 << 40
+
+
+def _choose(joint: Graph, boundary: set[Node]) -> set[Node]:
+    """Forward values to save so that the backward part can compute everything it needs."""
+    saved = set(boundary)
+    for node in reversed(joint.nodes):
+        if node not in saved or node.op is INPUT:
+            continue
+        known = [n for n in node.inputs if n in saved or n.op is INPUT]
+        new = [n for n in node.inputs if n not in saved and n.op is not INPUT]
+        kind = node.op.lower
+        if isinstance(kind, Generate):
+            repeat = True
+        elif isinstance(kind, IndexMap):
+            repeat = sum(map(_bytes, new)) <= _bytes(node)
+        elif isinstance(kind, Scalar):
+            repeat = kind.cost <= CHEAP and len(known) == len(node.inputs)
+        else:
+            repeat = False
+        if repeat:
+            saved.discard(node)
+            saved.update(node.inputs)
+    return saved
+
+
+def extract(
+    graph: Graph,
+    name: str,
+    inputs: Iterable[Node],
+    outputs: Iterable[Node],
+    writes: Iterable[tuple[Node, Node]],
+) -> Graph:
+    """The part of a graph from ``inputs`` (any of its nodes) to ``outputs``, as a graph."""
+    builder = Builder()
+    new: dict[Node, Node] = {}
+    starts = list(inputs)
+    for node in starts:
+        stem = node.attrs["name"] if node.op is INPUT else graph.names.get(node, node.op.name)
+        new[node] = builder.input(stem, node.type)
+    results = list(outputs)
+    written = list(writes)
+    for node in _between(starts, [*results, *(v for _, v in written)]):
+        new[node] = builder.apply(
+            node.op, [new[n] for n in node.inputs], node.attrs, graph.locations.get(node)
+        )
+        if node in graph.names:
+            builder.names.setdefault(new[node], graph.names[node])
+    return Graph(
+        name,
+        tuple(new[n] for n in starts),
+        tuple(new[n] for n in results),
+        tuple((new[i], new[v]) for i, v in written),
+        builder.names,
+        builder.locations,
+    )
+
+
+def _between(starts: list[Node], ends: list[Node]) -> list[Node]:
+    order: list[Node] = []
+    done = set(starts)
+    stack = [(n, False) for n in reversed(ends)]
+    while stack:
+        node, expanded = stack.pop()
+        if expanded:
+            order.append(node)
+        elif node not in done:
+            done.add(node)
+            stack.append((node, True))
+            stack.extend((n, False) for n in reversed(node.inputs) if n not in done)
+    return order
