@@ -27,7 +27,7 @@ _HALVES = ("f16", "bf16")
 class Dialect:
     """A target language. ``folder`` names its templates and its runtime headers.
 
-    ``sums`` gives the accumulator of a floating-point sum when it is wider than the value.
+    ``wide`` gives the accumulator of sums and products of a type where it is another type.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Dialect:
     vectorise: str  # the pragma before a loop whose iterations are independent
     unroll: str  # the pragma before a loop of {0} steps
     index: str = "int64_t"
-    sums: Mapping[str, str] = field(default_factory=dict)
+    wide: Mapping[str, str] = field(default_factory=dict)
     reserved: frozenset[str] = frozenset()
     stored: Mapping[str, str] = field(default_factory=lambda: _STORED)
 
@@ -87,7 +87,7 @@ C = Dialect(
     reporter="t",
     vectorise="#pragma omp simd",
     unroll="#pragma GCC unroll {0}",
-    sums=MappingProxyType({"f32": "double"}),
+    wide=MappingProxyType({"f32": "double"}),
     reserved=_C_WORDS,
 )
 
@@ -102,6 +102,6 @@ CUDA = Dialect(
     reporter="report",
     vectorise="",
     unroll="#pragma unroll",
-    sums=MappingProxyType({"f32": "double"}),
+    wide=MappingProxyType({"f32": "double"}),
     reserved=_C_WORDS | _CUDA_WORDS,
 )

@@ -52,7 +52,7 @@ class Expressions:
         """An index or size; wrap it with :meth:`operand` to use it beside ``*`` or ``/``."""
         if isinstance(value, int):
             return str(value)
-        terms = sorted(value.terms, key=lambda term: term[1] < 0)
+        terms = sorted(value.terms, key=_reading_order)
         text = ""
         for atom, coefficient in terms:
             piece = self._term(atom, abs(coefficient))
@@ -142,9 +142,7 @@ class Expressions:
         if isinstance(expr, Load):
             return self._load(expr)
         if isinstance(expr, Masked):
-            return self._choice(
-                expr.conditions, self.expression(expr.value), self.expression(expr.other)
-            )
+            return self._choice(expr.conditions, self._arm(expr.value), self._arm(expr.other))
         return self._call(expr)
 
     def _position(self, expr: Position) -> str:
@@ -157,11 +155,19 @@ class Expressions:
             f"{self.identifier(expr.buffer)}[{self.integer(expr.index)}]",
             self.stored.get(expr.buffer, expr.dtype),
         )
+        if self.conditions(expr.mask) == "true":
+            return element
         return self._choice(expr.mask, element, literal(expr.other, expr.dtype))
 
     def _choice(self, conditions: tuple[Condition, ...], value: str, other: str) -> str:
         test = self.conditions(conditions)
-        return value if test == "true" else f"({test} ? {value} : {other})"
+        if test == "true":
+            return value if _PRIMARY.fullmatch(value) or _called(value) else f"({value})"
+        return f"({test} ? {value} : {other})"
+
+    def _arm(self, expr: Expr) -> str:
+        text = self.value(expr)
+        return f"({text})" if "?" in text else text
 
     def _call(self, expr: Call) -> str:
         text = _ARGUMENT.sub(lambda match: self._argument(expr, match), expr.text)
@@ -185,6 +191,13 @@ class Expressions:
             return f"{target} += {self.value(store.expr)};"
         total = f"{self.dialect.loaded(target, kind)} + {self.expression(store.expr)}"
         return f"{target} = {self.dialect.narrowed(total, kind)};"
+
+
+def _reading_order(term: tuple[Atom, int]) -> tuple[bool, int, int]:
+    """Sums start with the widest stride, and with something positive."""
+    atom, coefficient = term
+    factors = len(atom.factors) if isinstance(atom, Product) else 1
+    return coefficient < 0, -factors, -abs(coefficient)
 
 
 def _closing(text: str, start: int) -> int:

@@ -109,7 +109,7 @@ def _prepared(kernel: Kernel, statements: Statements) -> list[Prepared]:
     dialect = statements.expressions.dialect
     for nest in kernel.nests:
         if not isinstance(nest, Nest):
-            result.append(Prepared("", None, other_nest(nest, statements.expressions)))
+            result.append(Prepared("", None, templated(nest, statements)))
         elif any(axis.extent == 0 for axis in nest.axes):
             result.append(Prepared("", None, NestText("/* no points */\n", alone=True)))
         else:
@@ -131,9 +131,10 @@ def nest_view(
     return template, view, renderer.scratch_bytes
 
 
-def other_nest(nest: Contraction | Template, expressions: Expressions) -> NestText:
+def templated(nest: Contraction | Template, statements: Statements) -> NestText:
     """Nests with templates of their own."""
-    raise TypeError(f"{type(nest).__name__} has no template for {expressions.dialect.name}")
+    dialect = statements.expressions.dialect
+    raise ValueError(f"{type(nest).__name__} has no {dialect.name} template")
 
 
 def _param(param: Param, expressions: Expressions) -> ParamView:

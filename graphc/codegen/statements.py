@@ -95,8 +95,8 @@ class Statements:
         combine = reduction.combine
         if combine in _LOGICAL:
             held, held_kind = f"{name}_held", "int"  # vectors of bool do not exist
-        elif combine is Combine.SUM and widen and short in dialect.sums:
-            held, held_kind = f"{name}_sum", dialect.sums[short]
+        elif combine in (Combine.SUM, Combine.PROD) and widen and short in dialect.wide:
+            held, held_kind = f"{name}_{combine.value}", dialect.wide[short]
         join = combine.value
         if combine not in _LOGICAL:
             join += "_f64" if held_kind == "double" else f"_{short}"

@@ -51,6 +51,11 @@ class Collected:
     def widened(self) -> bool:
         return self.held != self.name
 
+    @property
+    def cast(self) -> str:
+        """What makes the result of the accumulator."""
+        return f"({self.kind})" if self.kind != self.held_kind else ""
+
 
 @dataclass(frozen=True)
 class Kept:
