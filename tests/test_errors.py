@@ -89,8 +89,8 @@ def test_frames_of_the_standard_library_are_passed_over():
     namespace = {"user_location": user_location}
     source = "def __deepcopy__(self, memo):\n    return user_location()\n"
     exec(compile(source, errors.__file__, "exec"), namespace)
-    Copied = type("Copied", (), {"__deepcopy__": namespace["__deepcopy__"]})
-    where = copy.deepcopy(Copied())
+    copied = type("Copied", (), {"__deepcopy__": namespace["__deepcopy__"]})
+    where = copy.deepcopy(copied())
     assert where.file == __file__
     assert where.function == "test_frames_of_the_standard_library_are_passed_over"
 

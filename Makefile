@@ -1,0 +1,63 @@
+# Everything runs in .venv; only python3 (3.10 or newer) and make are needed beforehand.
+# The stamps in .venv remember what is installed there, so a second run installs nothing.
+
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 && echo $$p && break; \
+	done)
+endif
+
+# Without gcc and clang the compiler comes through pip, as the extra "cc".
+ifeq ($(shell command -v gcc || command -v clang || true),)
+CC_EXTRA := ,cc
+endif
+
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
+stamp = $(VENV)/.installed-$(1)$(CC_EXTRA)
+
+.PHONY: help demo test lint differential bench clean
+
+help:
+	@echo "make demo          train the digits classifier eagerly and compiled (examples/digits.py)"
+	@echo "make test          the tests"
+	@echo "make lint          ruff and mypy"
+	@echo "make differential  the tests that compare with PyTorch"
+	@echo "make bench         the benchmarks against PyTorch and JAX"
+	@echo "make clean         remove .venv and everything built"
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "graphc needs Python 3.10 or newer; none was found"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# .venv/.installed-demo holds the extra "demo", and likewise for the others.
+$(call stamp,%): pyproject.toml | $(BIN)/python
+	@echo "installing graphc[$*$(CC_EXTRA)] into $(VENV)"
+	@$(INSTALL) -e '.[$*$(CC_EXTRA)]'
+	@touch $@
+
+demo: $(call stamp,demo)
+	$(BIN)/python examples/digits.py
+
+test: $(call stamp,test)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not differential"
+
+lint: $(call stamp,test) $(call stamp,lint)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+differential: $(call stamp,test) $(call stamp,differential)
+	$(BIN)/python -m pytest -n $(JOBS) -m differential
+
+bench: $(call stamp,demo)
+	$(BIN)/python examples/benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) build dist digits_output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
