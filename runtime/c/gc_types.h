@@ -11,8 +11,6 @@
 #define GC_INLINE static inline __attribute__((always_inline, unused))
 /* Large scalar functions, for which inlining only costs compile time. */
 #define GC_FUNCTION static __attribute__((noinline, unused))
-/* Tables shared by the functions above. */
-#define GC_TABLE static const
 #define GC_RESTRICT restrict
 #define GC_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define GC_UNLIKELY(condition) __builtin_expect(!!(condition), 0)

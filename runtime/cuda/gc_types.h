@@ -18,7 +18,6 @@ typedef unsigned long long uint64_t;
 
 #define GC_INLINE static __device__ __forceinline__
 #define GC_FUNCTION static __device__ __noinline__
-#define GC_TABLE static __device__ const
 #define GC_RESTRICT __restrict__
 #define GC_LIKELY(condition) (condition)
 #define GC_UNLIKELY(condition) (condition)

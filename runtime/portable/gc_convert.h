@@ -41,7 +41,8 @@ GC_INLINE float gc_f16_to_f32(gc_f16 x) {
 }
 
 /* Rounds to nearest even. Adding 0.5 rounds subnormal results, whose unit is that of 0.5 in
- * float32; 0x477ff000 is 65520, the first value that rounds to infinity. */
+ * float32. From 65536 (0x47800000) on the exponent does not fit; what rounds up to 65536 becomes
+ * infinity by the carry. */
 GC_INLINE gc_f16 gc_f32_to_f16(float x) {
     gc_u32 sign = gc_bits_f32(x) & 0x80000000u;
     gc_u32 bits = gc_bits_f32(x) ^ sign;
@@ -49,7 +50,7 @@ GC_INLINE gc_f16 gc_f32_to_f16(float x) {
     gc_u32 subnormal = gc_bits_f32(gc_float_of(bits) + 0.5f) - 0x3f000000u;
     gc_u32 quiet = 0x7e00u | ((bits >> 13) & 0x1ffu);
     gc_u32 half = bits < 0x38800000u ? subnormal : normal;
-    half = bits >= 0x477ff000u ? 0x7c00u : half;
+    half = bits >= 0x47800000u ? 0x7c00u : half;
     half = bits > 0x7f800000u ? quiet : half;
     gc_f16 result;
     result.bits = (gc_u16)((sign >> 16) | half);

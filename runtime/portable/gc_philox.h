@@ -27,18 +27,23 @@ typedef struct {
     gc_u32 word[4];
 } gc_words;
 
+/* Written out ten times below: around an inner loop the loop over elements is not vectorised. */
+#define GC_PHILOX_ROUND                                                                            \
+    first = (gc_u64)0xd2511f53u * c0;                                                              \
+    second = (gc_u64)0xcd9e8d57u * c2;                                                             \
+    c0 = (gc_u32)(second >> 32) ^ c1 ^ k0;                                                         \
+    c2 = (gc_u32)(first >> 32) ^ c3 ^ k1;                                                          \
+    c1 = (gc_u32)second;                                                                           \
+    c3 = (gc_u32)first;                                                                            \
+    k0 += 0x9e3779b9u;                                                                             \
+    k1 += 0xbb67ae85u;
+
 GC_INLINE gc_words gc_philox4x32_10(const gc_u32 counter[4], const gc_u32 key[2]) {
     gc_u32 c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
     gc_u32 k0 = key[0], k1 = key[1];
-    for (int round = 0; round < 10; ++round) {
-        gc_u64 first = (gc_u64)0xd2511f53u * c0, second = (gc_u64)0xcd9e8d57u * c2;
-        c0 = (gc_u32)(second >> 32) ^ c1 ^ k0;
-        c2 = (gc_u32)(first >> 32) ^ c3 ^ k1;
-        c1 = (gc_u32)second;
-        c3 = (gc_u32)first;
-        k0 += 0x9e3779b9u;
-        k1 += 0xbb67ae85u;
-    }
+    gc_u64 first, second;
+    GC_PHILOX_ROUND GC_PHILOX_ROUND GC_PHILOX_ROUND GC_PHILOX_ROUND GC_PHILOX_ROUND
+    GC_PHILOX_ROUND GC_PHILOX_ROUND GC_PHILOX_ROUND GC_PHILOX_ROUND GC_PHILOX_ROUND
     gc_words words;
     words.word[0] = c0;
     words.word[1] = c1;
@@ -46,6 +51,7 @@ GC_INLINE gc_words gc_philox4x32_10(const gc_u32 counter[4], const gc_u32 key[2]
     words.word[3] = c3;
     return words;
 }
+#undef GC_PHILOX_ROUND
 
 GC_INLINE gc_words gc_random_block(gc_u64 seed, gc_u64 stream, gc_u64 block) {
     gc_u32 counter[4], key[2];

@@ -66,7 +66,7 @@ def _lgamma(x: Array) -> Array:
 
 
 def _erfinv(x: Array) -> Array:
-    return np.copysign(special.erfinv(x), x)
+    return np.asarray(np.copysign(special.erfinv(x), x))
 
 
 def _sigmoid(x: Array) -> Array:
@@ -80,8 +80,8 @@ def _nan_as_zero_sign(x: Array) -> Array:
 
 FUNCTIONS = (
     Function("exp", np.exp, (-105, 90), (1.1, 4)),
-    Function("exp2", np.exp2, (-151, 129)),
-    Function("expm1", np.expm1, (-20, 90), (1.6, 4)),
+    Function("exp2", np.exp2, (-151, 129), (1.3, 4)),
+    Function("expm1", np.expm1, (-20, 90), (1.8, 4)),
     Function("log", np.log, (0, 4)),
     Function("log2", np.log2, (0, 4), (2, 4)),
     Function("log10", np.log10, (0, 4), (2, 4)),
@@ -523,14 +523,16 @@ def test_nothing_is_undefined(compiler: list[str], tmp_path: Path) -> None:
         edges = cast_samples(kind)[:400]
         raw = ", ".join(map(str, edges.view(np.uint8).tolist()))
         source += f"static const uint8_t bytes_{kind}[] __attribute__((aligned(16))) = {{{raw}}};\n"
-    source += "static double out[400 * 400];\n"
+    source += "static double out[400];\n"
     for name, result, argument, arity in all_rows():
         count = min(cast_samples(argument).size, 400)
         x = f"((const {CTYPES[argument]} *)bytes_{argument})"
         pairs = f"for (int j = 0; j < {count}; ++j) " if arity == 2 else ""
         values = f"{x}[i], {x}[j]" if arity == 2 else f"{x}[i]"
-        calls += f"  for (int i = 0; i < {count}; ++i) {pairs}"
-        calls += f"(({CTYPES[result]} *)out)[i] = gc_{name}({values});\n"
+        source += f"static __attribute__((noinline)) void run_{name}(void) {{\n"
+        source += f"  for (int i = 0; i < {count}; ++i) {pairs}"
+        source += f"(({CTYPES[result]} *)out)[i] = gc_{name}({values});\n}}\n"
+        calls += f"  run_{name}();\n"
     (tmp_path / "edges.c").write_text(f"{source}int main(void) {{\n{calls}  return 0;\n}}\n")
     argv = [*compiler, "-std=c11", "-O1", "-fsanitize=undefined,float-cast-overflow"]
     argv += ["-fsanitize-undefined-trap-on-error", "-I", str(resources("runtime") / "c")]

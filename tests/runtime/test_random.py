@@ -63,11 +63,12 @@ def words(first: int, count: int) -> Array:
     block = np.arange(count, dtype=np.uint64) + np.uint64(first)
     stream, seed = np.full(count, STREAM, np.uint64), np.full(count, SEED, np.uint64)
     counter = np.stack([block & low, block >> shift, stream & low, stream >> shift])
-    return philox(counter, np.stack([seed & low, seed >> shift])).T.reshape(-1)
+    rows = philox(counter, np.stack([seed & low, seed >> shift])).T
+    return np.asarray(rows.reshape(-1))
 
 
 def pairs(w: Array) -> Array:
-    return w[0::2] | (w[1::2] << np.uint64(32))
+    return np.asarray(w[0::2] | (w[1::2] << np.uint64(32)))
 
 
 class Draws:
