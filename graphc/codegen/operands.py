@@ -1,0 +1,248 @@
+"""A contraction made simple: fewer axes, and operands whose addresses are sums of strides."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from graphc.dtypes import dtype
+from graphc.kernel import (
+    Axis,
+    Call,
+    Condition,
+    Contraction,
+    Divisible,
+    Expr,
+    Index,
+    InRange,
+    Let,
+    Load,
+    Masked,
+    Phase,
+    Position,
+    Statement,
+    Store,
+)
+from graphc.sizes import Int, coefficient, substitute, symbol, symbols
+
+# ------------------------------------------------------------------------- walks over expressions
+
+
+def _in_condition(condition: Condition) -> Iterator[Int]:
+    yield condition.index
+    yield condition.limit if isinstance(condition, InRange) else condition.by
+
+
+def _in_expr(expr: Expr) -> Iterator[Int]:
+    if isinstance(expr, Load):
+        yield expr.index
+        for condition in expr.mask:
+            yield from _in_condition(condition)
+    elif isinstance(expr, Position):
+        yield expr.index
+    elif isinstance(expr, Call):
+        for arg in expr.args:
+            yield from _in_expr(arg)
+    elif isinstance(expr, Masked):
+        for condition in expr.conditions:
+            yield from _in_condition(condition)
+        yield from _in_expr(expr.value)
+        yield from _in_expr(expr.other)
+
+
+def _in_statement(statement: Statement) -> Iterator[Int]:
+    yield from _in_expr(statement.expr)
+    if isinstance(statement, Index):
+        yield statement.limit
+
+
+def indices(nest: Contraction) -> Iterator[Int]:
+    """Every index expression of a contraction."""
+    yield from _in_expr(nest.lhs)
+    yield from _in_expr(nest.rhs)
+    for statement in (*nest.lhs_body, *nest.rhs_body):
+        yield from _in_statement(statement)
+    yield from in_phase(nest.epilogue)
+
+
+def in_phase(phase: Phase) -> Iterator[Int]:
+    """Every index expression of an epilogue."""
+    for statement in phase.body:
+        yield from _in_statement(statement)
+    for store in phase.stores:
+        yield store.index
+        yield from _in_expr(store.expr)
+
+
+def _condition(condition: Condition, to: Mapping[str, Int]) -> Condition:
+    index = substitute(condition.index, to)
+    if isinstance(condition, Divisible):
+        return Divisible(index, substitute(condition.by, to))
+    return InRange(index, substitute(condition.limit, to))
+
+
+def expr_with(expr: Expr, to: Mapping[str, Int]) -> Expr:
+    """The expression with symbols replaced by name."""
+    if isinstance(expr, Load):
+        mask = tuple(_condition(c, to) for c in expr.mask)
+        return replace(expr, index=substitute(expr.index, to), mask=mask)
+    if isinstance(expr, Position):
+        return replace(expr, index=substitute(expr.index, to))
+    if isinstance(expr, Call):
+        return replace(expr, args=tuple(expr_with(arg, to) for arg in expr.args))
+    if isinstance(expr, Masked):
+        return Masked(
+            tuple(_condition(c, to) for c in expr.conditions),
+            expr_with(expr.value, to),
+            expr_with(expr.other, to),
+        )
+    return expr
+
+
+def _statements(body: tuple[Statement, ...], to: Mapping[str, Int]) -> tuple[Statement, ...]:
+    result: list[Statement] = []
+    for statement in body:
+        expr = expr_with(statement.expr, to)
+        if isinstance(statement, Let):
+            result.append(replace(statement, expr=expr))
+        else:
+            limit = substitute(statement.limit, to)
+            result.append(replace(statement, expr=expr, limit=limit))
+    return tuple(result)
+
+
+def phase_with(phase: Phase, to: Mapping[str, Int]) -> Phase:
+    """The epilogue with symbols replaced by name."""
+    stores = tuple(
+        Store(s.buffer, substitute(s.index, to), expr_with(s.expr, to), s.add)
+        for s in phase.stores
+    )
+    return replace(phase, body=_statements(phase.body, to), stores=stores)
+
+
+def _contraction(nest: Contraction, to: Mapping[str, Int]) -> Contraction:
+    return replace(
+        nest,
+        lhs=expr_with(nest.lhs, to),
+        rhs=expr_with(nest.rhs, to),
+        lhs_body=_statements(nest.lhs_body, to),
+        rhs_body=_statements(nest.rhs_body, to),
+        epilogue=phase_with(nest.epilogue, to),
+    )
+
+
+# --------------------------------------------------------------------------------- fewer axes
+
+
+def simplified(nest: Contraction) -> Contraction:
+    """Without axes of one step, and with neighbours joined where memory runs on.
+
+    Two axes of a group become one when every index that mentions them steps from the end of the
+    inner one to the next step of the outer one: then the pair is a single longer axis.
+    """
+    for name in ("batch", "rows", "cols", "depth"):
+        axes: list[Axis] = []
+        for axis in getattr(nest, name):
+            if axis.extent == 1:
+                nest = _contraction(nest, {axis.name: 0})
+                continue
+            if axes and run_on(indices(nest), axes[-1], axis):
+                outer = axes.pop()
+                joined = Axis(f"{outer.name}_{axis.name}", outer.extent * axis.extent)
+                nest = _contraction(nest, {outer.name: 0, axis.name: joined.index})
+                axis = joined
+            axes.append(axis)
+        nest = replace(nest, **{name: tuple(axes)})
+    return nest
+
+
+def run_on(found: Iterable[Int], outer: Axis, inner: Axis) -> bool:
+    """Whether all indices step from the end of the inner axis to the next of the outer one."""
+    for index in found:
+        far, near = coefficient(index, outer.name), coefficient(index, inner.name)
+        if far is None or near is None or far != near * inner.extent:
+            return False
+    return True
+
+
+# ------------------------------------------------------------------------------------ operands
+
+
+@dataclass(frozen=True)
+class Operand:
+    """One side of the product.
+
+    When it is a plain load whose index is a sum of strides, ``strides`` holds them by axis (0
+    where it does not move) and ``base`` the rest; otherwise ``strides`` is None and the value
+    can only be computed point by point.
+    """
+
+    expr: Expr
+    body: tuple[Statement, ...]
+    axes: tuple[Axis, ...]
+    strides: Mapping[str, Int] | None = None
+    load: Load | None = None
+    base: Int = 0
+
+    @property
+    def masked(self) -> bool:
+        return self.load is not None and bool(self.load.mask)
+
+    def stride(self, name: str) -> Int | None:
+        """The elements between neighbours along an axis, None when the operand is computed."""
+        return None if self.strides is None else self.strides.get(name, 0)
+
+    def moves(self, axis: Axis) -> bool:
+        """Whether the operand depends on an axis at all."""
+        found: list[Int] = list(_in_expr(self.expr))
+        for statement in self.body:
+            found.extend(_in_statement(statement))
+        return any(s.name == axis.name for index in found for s in symbols(index))
+
+
+def operand(
+    expr: Expr,
+    body: tuple[Statement, ...],
+    axes: tuple[Axis, ...],
+    short: str,
+    stored: Mapping[str, dtype],
+) -> Operand:
+    """Looks for strides; ``short`` names the dtype that the products are computed in."""
+    plain = Operand(expr, body, axes)
+    if not isinstance(expr, Load) or body:
+        return plain
+    if expr.dtype.short != short or stored.get(expr.buffer, expr.dtype).short != short:
+        return plain
+    if expr.mask and expr.other != 0:
+        return plain
+    strides: dict[str, Int] = {}
+    names = {axis.name for axis in axes}
+    for axis in axes:
+        step = coefficient(expr.index, axis.name)
+        if step is None or any(s.name in names for s in symbols(step)):
+            return plain
+        strides[axis.name] = step
+    base = substitute(expr.index, dict.fromkeys(names, 0))
+    return replace(plain, strides=strides, load=expr, base=base)
+
+
+def offset(of: Operand, names: Mapping[str, Int]) -> Int:
+    """The part of the operand's index that comes from some axes at given places."""
+    total: Int = 0
+    for name, place in names.items():
+        step = of.stride(name)
+        total = total + (0 if step is None else step) * place
+    return total
+
+
+def fixed(axis: Axis) -> int | None:
+    """The extent when it is known."""
+    return axis.extent if isinstance(axis.extent, int) else None
+
+
+def estimated(axis: Axis) -> int:
+    """The extent, or a guess, for choosing among schedules."""
+    return axis.extent if isinstance(axis.extent, int) else 64
+
+
+def named(axis: Axis, name: str) -> Int:
+    """The symbol of another variable that walks the same axis."""
+    return symbol(name, axis.extent)

@@ -1,0 +1,506 @@
+"""The schedule of a contraction: which side fills vectors, tiles, packing, blocks, splits.
+
+A tile is ``lines x lanes`` sums held in registers: at each step of the depth one vector or more of
+lanes is loaded, and each line is one number that multiplies them all. Either side of the product
+can be the lanes. Candidates are compared by an estimate of cycles; the figures behind it were
+measured on a core with two 512-bit multipliers, and only their ratios matter.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from math import ceil, prod
+
+from graphc.codegen.operands import Operand, estimated, fixed
+from graphc.kernel import Axis, Contraction, InRange
+from graphc.sizes import Int, coefficient, product, symbols
+
+LATENCY = 4  # cycles until a sum can be added to again
+DEEP = 512  # depth from which it is cut, so that packed panels stay in the caches
+BLOCK = 256  # depth of one cut
+PANEL_BYTES = 256 * 1024  # a matrix read in place should stay in the second-level cache
+STRIP_BYTES = 32 * 1024  # the lines of a tile read in place should stay in the first
+UNITS = 32  # shares of work wanted: enough to divide evenly among threads
+LINES_PACKED = 128  # lines packed together
+SUMS_BYTES = 512 * 1024  # unfinished sums of one thread
+SERIAL_WORK = 30_000  # multiplications below which one thread is faster than two
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The vector unit to plan for: bytes of a vector and number of registers."""
+
+    size: int = 64
+    registers: int = 32
+
+
+class Packing(Enum):
+    """Where a side of the product is read from."""
+
+    DIRECT = "direct"  # in place
+    OWN = "own"  # each thread packs the block it works on
+    SHARED = "shared"  # packed once, by all threads together
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a side is cut into tiles: ``steps[i]`` of ``axes[i]`` belong to one."""
+
+    axes: tuple[Axis, ...]
+    steps: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        return prod(self.steps)
+
+    @property
+    def counts(self) -> tuple[Int, ...]:
+        return tuple(
+            (axis.extent + (step - 1)) // step for axis, step in zip(self.axes, self.steps)
+        )
+
+    @property
+    def count(self) -> Int:
+        return product(self.counts)
+
+    @property
+    def ragged(self) -> int | None:
+        """The number of the axis whose last tile is shorter; None when all fit."""
+        for number, (axis, step) in enumerate(zip(self.axes, self.steps)):
+            if step > 1 and (not isinstance(axis.extent, int) or axis.extent % step):
+                return number
+        return None
+
+    @property
+    def short(self) -> int:
+        """The size of a tile that is cut off at the end (0 when unknown or when all fit)."""
+        number = self.ragged
+        if number is None:
+            return 0
+        extent, step = fixed(self.axes[number]), self.steps[number]
+        return 0 if extent is None else self.size // step * (extent % step)
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(size, how many) of whole and of short tiles, as far as can be estimated."""
+        number = self.ragged
+        total = prod(ceil(estimated(a) / s) for a, s in zip(self.axes, self.steps))
+        if number is None or not self.short:
+            return ((self.size, total),)
+        axis = self.axes[number]
+        shorter = total // ceil(estimated(axis) / self.steps[number])
+        return ((self.size, total - shorter), (self.short, shorter))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule. ``vectors`` counts vectors along the last lane axis; ``dot`` sums along depth.
+
+    ``block`` is the depth axis that is cut, and the steps of one cut. ``splits`` parts of the
+    depth are summed apart and joined in order, however many threads there are.
+    """
+
+    swapped: bool  # rows are the lanes
+    lines: Tiling
+    lanes: Tiling
+    lines_packing: Packing
+    lanes_packing: Packing
+    width: int  # lanes of one vector
+    cost: float
+    dot: bool = False
+    block: tuple[int, int] | None = None
+    splits: int = 1
+    strips_per_unit: int = 1
+    panels_per_unit: int = 1
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The two sides in one of their two roles."""
+
+    nest: Contraction
+    swapped: bool
+    line: Operand
+    lane: Operand
+    line_axes: tuple[Axis, ...]
+    lane_axes: tuple[Axis, ...]
+
+    @property
+    def depth(self) -> int:
+        return prod(estimated(axis) for axis in self.nest.depth)
+
+    @property
+    def known(self) -> bool:
+        """Whether every size of the tiled axes is a number."""
+        axes = (*self.nest.depth, *self.line_axes, *self.lane_axes)
+        return all(isinstance(axis.extent, int) for axis in axes)
+
+
+# ------------------------------------------------------------------------------------ candidates
+
+
+def roles(nest: Contraction, lhs: Operand, rhs: Operand) -> tuple[Sides, Sides]:
+    """Columns as lanes, and rows as lanes."""
+    out = _contiguous(nest)
+    rows, cols = _last(nest.rows, out), _last(nest.cols, out)
+    return (
+        Sides(nest, False, lhs, rhs, rows, cols),
+        Sides(nest, True, rhs, lhs, cols, rows),
+    )
+
+
+def _contiguous(nest: Contraction) -> str:
+    """The axis along which the first store runs through memory; "" when there is none."""
+    for store in nest.epilogue.stores:
+        for axis in (*nest.rows, *nest.cols):
+            if coefficient(store.index, axis.name) == 1:
+                return axis.name
+    return ""
+
+
+def _last(axes: tuple[Axis, ...], name: str) -> tuple[Axis, ...]:
+    """The axes with the named one moved to the end."""
+    return tuple(sorted(axes, key=lambda axis: axis.name == name))
+
+
+def plan(nest: Contraction, lhs: Operand, rhs: Operand, vectors: Vectors, size: int) -> Plan:
+    """The cheapest schedule for elements of ``size`` bytes."""
+    width = max(vectors.size // size, 2)
+    best: Plan | None = None
+    for sides in roles(nest, lhs, rhs):
+        for candidate in _candidates(sides, vectors, width):
+            if best is None or candidate.cost < best.cost:
+                best = candidate
+    assert best is not None  # packing both sides is always possible
+    chosen = next(s for s in roles(nest, lhs, rhs) if s.swapped == best.swapped)
+    return _cut(chosen, best, size)
+
+
+def _candidates(sides: Sides, vectors: Vectors, width: int) -> Iterator[Plan]:
+    most = 6 if vectors.registers >= 32 else 3
+    for direct in (True, False):
+        axes = _direct_lanes(sides) if direct else sides.lane_axes
+        if axes is None:
+            continue
+        for steps, count in _lane_steps(sides, axes, width, most, direct):
+            lanes = Tiling(axes, steps)
+            limit = min((vectors.registers - 1 - count) // count, 28)
+            for lines in _line_tilings(sides.line_axes, limit):
+                for packed in (False, True):
+                    if not packed and not _direct_lines(sides, lines):
+                        continue
+                    yield _vector_plan(sides, lanes, lines, width, direct, packed)
+    yield from _dot_candidates(sides, vectors, width)
+
+
+def _direct_lanes(sides: Sides) -> tuple[Axis, ...] | None:
+    """The lane axes with the one last that can be loaded in place, if there is one."""
+    if sides.lane.strides is None or not sides.known:
+        return None
+    for axis in reversed(sides.lane_axes):
+        if sides.lane.stride(axis.name) == 1 and masks_allow(sides, axis):
+            return _last(sides.lane_axes, axis.name)
+    return None
+
+
+def masks_allow(sides: Sides, axis: Axis) -> bool:
+    """Whether conditions are ranges of lanes, or the same for all lanes of a vector."""
+    if sides.lane.load is None:
+        return False
+    for condition in sides.lane.load.mask:
+        if not sides.nest.depth:
+            return False
+        along = coefficient(condition.index, axis.name)
+        if along == 0:
+            continue
+        if along != 1 or not isinstance(condition, InRange):
+            return False
+        if any(s.name == axis.name for s in symbols(condition.limit)):
+            return False
+    return True
+
+
+def _lane_steps(
+    sides: Sides, axes: tuple[Axis, ...], width: int, most: int, direct: bool
+) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Steps along the lane axes and the number of vectors they take."""
+    if not axes:
+        yield (), 1
+        return
+    extent = fixed(axes[-1])
+    longest = most if extent is None else min(most, ceil(extent / width))
+    for along in range(1, longest + 1):
+        steps = [1] * len(axes)
+        steps[-1] = along * width
+        yield tuple(steps), along
+        if not direct or along != longest:
+            continue
+        for number, axis in enumerate(axes[:-1]):
+            outer = fixed(axis)
+            if outer is None or _in_masks(sides, axis):
+                continue
+            for repeat in range(2, most // along + 1):
+                if outer % repeat == 0:
+                    steps[number] = repeat
+                    yield tuple(steps), along * repeat
+            steps[number] = 1
+
+
+def _in_masks(sides: Sides, axis: Axis) -> bool:
+    conditions = sides.lane.load.mask if sides.lane.load is not None else ()
+    return any(coefficient(c.index, axis.name) != 0 for c in conditions)
+
+
+def _line_tilings(axes: tuple[Axis, ...], limit: int) -> Iterator[Tiling]:
+    """Tiles of at most ``limit`` lines: whole inner axes, and a part of the next one."""
+    if not axes:
+        yield Tiling((), ())
+        return
+    steps = [1] * len(axes)
+    room = limit
+    for number in range(len(axes) - 1, -1, -1):
+        extent = fixed(axes[number])
+        for step in _parts(extent, room):
+            steps[number] = step
+            yield Tiling(axes, tuple(steps))
+        if extent is None or extent > room or extent == 0:
+            return
+        steps[number] = extent
+        room //= extent
+
+
+def _parts(extent: int | None, room: int) -> tuple[int, ...]:
+    """Sizes worth trying for a piece of an axis: even shares first, then as much as fits."""
+    if extent is None:
+        return (room,)
+    fewest = ceil(extent / room)
+    shares = {ceil(extent / pieces) for pieces in range(fewest, fewest + 3)}
+    return tuple(sorted(shares | {min(room, extent)}))
+
+
+def _direct_lines(sides: Sides, lines: Tiling) -> bool:
+    if sides.line.strides is None or sides.line.masked or not sides.known:
+        return False
+    return all(isinstance(sides.line.stride(axis.name), int) for axis in lines.axes)
+
+
+# --------------------------------------------------------------------------------------- costs
+
+
+def _vector_plan(
+    sides: Sides, lanes: Tiling, lines: Tiling, width: int, direct: bool, packed: bool
+) -> Plan:
+    depth = max(sides.depth, 1)
+    batch = prod(estimated(axis) for axis in sides.nest.batch)
+    whole = max(lanes.size // width, 1)
+    load = 1.5 if direct else 1.0
+    masked = 2.0 if direct and sides.lane.masked else 0.0
+    inner = fixed(lanes.axes[-1]) if lanes.axes else 1
+    cycles = 0.0
+    for size, strips in (((lines.size, _total(lines)),) if packed else lines.sizes):
+        for vectors, panels in _vector_counts(lanes, width, whole, inner):
+            step = max(size * vectors / 2, (size + vectors * load) / 2, LATENCY) + masked
+            cycles += strips * panels * (step * depth + 20 + size * vectors)
+    if direct and _span(sides.lane, sides.nest.depth) * 4 > PANEL_BYTES and _total(lines) > 2:
+        cycles *= 1.5
+    if not packed and _total(lanes) > 2:
+        if lines.size * depth * 4 > STRIP_BYTES:
+            cycles *= 1.12
+        if any(_aliases(sides.line.stride(a.name)) for a, s in zip(lines.axes, lines.steps) if s > 8):
+            cycles *= 1.3
+    if not direct:
+        run = lanes.axes[-1] if lanes.axes else None
+        cycles += _total(lanes) * lanes.size * depth * pack_cost(sides.lane, run, sides.nest)
+    if packed:
+        run = next((a for a, s in zip(lines.axes[::-1], lines.steps[::-1]) if s > 1), None)
+        cycles += _total(lines) * lines.size * depth * pack_cost(sides.line, run, sides.nest)
+    cycles += _epilogue_cost(sides, lanes, lines)
+    return Plan(
+        swapped=sides.swapped,
+        lines=lines,
+        lanes=lanes,
+        lines_packing=Packing.OWN if packed else Packing.DIRECT,
+        lanes_packing=Packing.DIRECT if direct else Packing.SHARED,
+        width=width,
+        cost=cycles * batch,
+    )
+
+
+def _total(tiling: Tiling) -> int:
+    return sum(many for _, many in tiling.sizes)
+
+
+def _vector_counts(
+    lanes: Tiling, width: int, whole: int, inner: int | None
+) -> tuple[tuple[int, int], ...]:
+    """(vectors, how many panels): the last panel of a row may need fewer."""
+    total = _total(lanes)
+    if not lanes.axes or inner is None or inner == 0 or inner % lanes.steps[-1] == 0:
+        return ((whole, total),)
+    rest = inner % lanes.steps[-1]
+    ends = total // ceil(inner / lanes.steps[-1])
+    repeats = whole * width // lanes.steps[-1]
+    return ((whole, total - ends), (ceil(rest / width) * repeats, ends))
+
+
+def _span(side: Operand, axes: Sequence[Axis]) -> int:
+    """Elements between the first and the last that a panel reads, along the depth."""
+    steps = ((side.stride(axis.name), estimated(axis)) for axis in axes)
+    return sum(abs(s if isinstance(s, int) else 4096) * (n - 1) for s, n in steps if s is not None)
+
+
+def _aliases(stride: Int | None) -> bool:
+    """Whether neighbours fall on the same lines of the first-level cache."""
+    return isinstance(stride, int) and stride != 0 and stride % 1024 == 0
+
+
+def pack_cost(side: Operand, run: Axis | None, nest: Contraction) -> float:
+    """Cycles for one element of a packed panel."""
+    if side.strides is None:
+        return 3.0
+    along = run is not None and side.stride(run.name) == 1
+    if side.masked:
+        return 0.8 if along else 2.0
+    if along:
+        return 0.15
+    if nest.depth and side.stride(nest.depth[-1].name) == 1:
+        return 0.35 if estimated(nest.depth[-1]) >= 8 else 1.0
+    return 1.5
+
+
+def transposed(sides: Sides, lines: Tiling) -> bool:
+    """Whether results run through memory along the lines: then tiles are turned over first."""
+    out = _contiguous(sides.nest)
+    return any(axis.name == out and step >= 4 for axis, step in zip(lines.axes, lines.steps))
+
+
+def _epilogue_cost(sides: Sides, lanes: Tiling, lines: Tiling) -> float:
+    points = prod(estimated(axis) for axis in (*sides.line_axes, *sides.lane_axes))
+    out = _contiguous(sides.nest)
+    if lanes.axes and lanes.axes[-1].name == out:
+        return points * 0.25
+    return points * (0.5 if transposed(sides, lines) else 1.5)
+
+
+# ------------------------------------------------------------------------------------------ dots
+
+
+def _dot_candidates(sides: Sides, vectors: Vectors, width: int) -> Iterator[Plan]:
+    """Vectors along the depth: for few results of long sums. Tried in one of the two roles."""
+    nest = sides.nest
+    if sides.swapped or not nest.depth or not sides.known:
+        return
+    axis = nest.depth[-1]
+    for side in (sides.line, sides.lane):
+        if side.strides is None or side.masked or side.stride(axis.name) != 1:
+            return
+    for lines in _line_tilings(sides.line_axes, 8):
+        for lanes in _line_tilings(sides.lane_axes, 12):
+            both = (lines, lanes)
+            if not all(_direct_lines(sides, tiling) for tiling in both):
+                continue
+            if lines.size * lanes.size + lanes.size + 1 <= vectors.registers:
+                yield _dot_plan(sides, lines, lanes, width)
+
+
+def _dot_plan(sides: Sides, lines: Tiling, lanes: Tiling, width: int) -> Plan:
+    nest = sides.nest
+    extent = estimated(nest.depth[-1])
+    outer = prod(estimated(axis) for axis in nest.depth[:-1])
+    steps = outer * ceil(extent / width)
+    cycles = 0.0
+    for size, strips in lines.sizes:
+        for across, panels in lanes.sizes:
+            step = max(size * across / 2, (size + across * 1.5) / 2, LATENCY)
+            cycles += strips * panels * (step * steps + outer * 2 + 20 + size * across * 15)
+    points = prod(estimated(axis) for axis in (*sides.line_axes, *sides.lane_axes))
+    batch = prod(estimated(axis) for axis in nest.batch)
+    return Plan(
+        swapped=False,
+        lines=lines,
+        lanes=lanes,
+        lines_packing=Packing.DIRECT,
+        lanes_packing=Packing.DIRECT,
+        width=width,
+        cost=(cycles + points * 2.0) * batch,
+        dot=True,
+    )
+
+
+# ---------------------------------------------------------------------------------------- blocks
+
+
+def _cut(sides: Sides, chosen: Plan, size: int) -> Plan:
+    """Blocks of the depth, splits of it, and shares of work, for a plan that is otherwise made."""
+    nest = sides.nest
+    batch = prod(estimated(axis) for axis in nest.batch)
+    strips, panels = _total(chosen.lines), _total(chosen.lanes)
+    tiles = max(batch * strips * panels, 1)
+    splits = _splits(nest, tiles)
+    lanes_packing = chosen.lanes_packing
+    block = _block(nest, chosen, splits)
+    tile_bytes = chosen.lines.size * chosen.lanes.size * size
+    per_strip = strips
+    if chosen.lines_packing is Packing.OWN:
+        per_strip = max(1, min(strips, LINES_PACKED // chosen.lines.size))
+    wanted = max(1, ceil(UNITS / (batch * splits)))
+    per_strip = max(1, min(per_strip, max(strips // wanted, 4 if strips >= 16 else 1)))
+    if splits > 1 or (batch >= UNITS // 4 and chosen.lines_packing is Packing.DIRECT):
+        per_strip = strips
+    blocks = ceil(strips / per_strip)
+    per_panel = panels
+    if blocks * batch * splits < UNITS // 2:
+        per_panel = max(1, ceil(panels / ceil(UNITS / 2 / (blocks * batch * splits))))
+    if block is not None and splits == 1:
+        per_panel = max(1, min(per_panel, SUMS_BYTES // (tile_bytes * per_strip)))
+    if lanes_packing is Packing.SHARED and (blocks == 1 or splits > 1 or not sides.known):
+        lanes_packing = Packing.OWN
+    if not all(isinstance(axis.extent, int) for axis in nest.batch):
+        lanes_packing = Packing.OWN if chosen.lanes_packing is Packing.SHARED else lanes_packing
+    if lanes_packing is Packing.OWN:
+        per_panel = min(per_panel, 64)
+        if not sides.known:
+            per_strip, per_panel = min(per_strip, 16), min(per_panel, 8)
+    values = {name: getattr(chosen, name) for name in chosen.__dataclass_fields__}
+    values.update(
+        lanes_packing=lanes_packing,
+        block=block,
+        splits=splits,
+        strips_per_unit=per_strip,
+        panels_per_unit=per_panel,
+    )
+    return Plan(**values)
+
+
+def _splits(nest: Contraction, tiles: int) -> int:
+    """Parts of the depth: only where there are few tiles and much depth."""
+    if not nest.depth or not all(isinstance(a.extent, int) for a in (*nest.depth, *nest.batch)):
+        return 1
+    if not all(isinstance(a.extent, int) for a in (*nest.rows, *nest.cols)):
+        return 1
+    depth = prod(estimated(axis) for axis in nest.depth)
+    outer = estimated(nest.depth[0])
+    if tiles >= UNITS // 2 or depth < 2048:
+        return 1
+    steps = ceil(outer / max(1, min(outer, 16, depth // 512)))
+    return ceil(outer / steps)  # none of them empty
+
+
+def _block(nest: Contraction, chosen: Plan, splits: int) -> tuple[int, int] | None:
+    depth = prod(estimated(axis) for axis in nest.depth)
+    unknown = not all(isinstance(axis.extent, int) for axis in nest.depth)
+    packed = chosen.lanes_packing is not Packing.DIRECT
+    if chosen.dot or not (unknown or depth // splits > DEEP):
+        return None
+    if not packed and chosen.lines_packing is Packing.DIRECT and not unknown:
+        return None
+    if unknown:
+        return len(nest.depth) - 1, BLOCK
+    inner = 1
+    for number in range(len(nest.depth) - 1, -1, -1):
+        extent = estimated(nest.depth[number])
+        if inner * extent > BLOCK or number == 0:
+            pieces = ceil(extent / max(1, BLOCK * 3 // 2 // inner))
+            return number, ceil(extent / pieces)
+        inner *= extent
+    return None
