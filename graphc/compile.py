@@ -12,23 +12,24 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from graphc import config
-from graphc.backends.c import CompilerNotFound
 from graphc.errors import TraceError
-from graphc.executable import Executable, Stages
 from graphc.guards import Guard, survey
 from graphc.ir import Graph, Node
 from graphc.modes import MODES
 from graphc.naming import name_after_source
 from graphc.nn.module import Module
-from graphc.pullbacks import CompiledBackward
 from graphc.tensor import Tensor
 from graphc.tracing import NeedsBases, NumberInput, TensorInput, Trace
 from graphc.trees import Tree, flatten, unflatten
+
+if TYPE_CHECKING:  # the back wing (jinja2, cffi) is loaded by the first compilation
+    from graphc.executable import Executable, Stages
+    from graphc.pullbacks import CompiledBackward
 
 LIMIT = 64  # specialisations of one function; beyond that something changes at every call
 
@@ -71,7 +72,7 @@ class _Specialisation:
     grad: bool
     guard: Guard
     readers: list[Callable[[Sequence[Any]], Any]]  # per graph input: its array from the leaves
-    executable: Executable
+    executable: "Executable"
     visible: int  # outputs of the graph that the caller gets; the rest is saved for backward
     results: list[_Result]
     result_tree: Tree
@@ -79,7 +80,7 @@ class _Specialisation:
     grads: list[tuple[Callable[[Sequence[Any]], Tensor], int | None, Tensor | None]]
     grad_checks: list[tuple[Callable[[Sequence[Any]], Tensor], bool]]
     attributes: list[tuple[dict[str, Any], str, _Result]]
-    backward: CompiledBackward | None
+    backward: "CompiledBackward | None"
     tensors: list[Callable[[Sequence[Any]], Tensor] | None]  # per graph input: its tensor
     pattern: tuple[int, ...] | None  # which inputs share memory, when the program writes some
     graph: Graph
@@ -168,6 +169,8 @@ class CompiledFunction:
                 )
                 self._eager = True
                 return None
+            from graphc.backends.c import CompilerNotFound
+
             reason = self._reason(leaves, tree)
             try:
                 spec = _Compilation(self, args, kwargs, leaves, tree).finish(reason)
@@ -196,7 +199,7 @@ class CompiledFunction:
     # ---------------------------------------------------------------------------------- inspection
 
     @property
-    def stages(self) -> list[Stages]:
+    def stages(self) -> "list[Stages]":
         """Every stage of every specialisation, oldest first."""
         return [s.executable.stages for s in self._specialisations]
 
@@ -241,7 +244,7 @@ class Stage(dict[str, str]):
         return "\n\n".join(f"---- {name}\n{text}" for name, text in self.items())
 
 
-def _explanation(executable: Executable) -> str:
+def _explanation(executable: "Executable") -> str:
     lowered = executable.stages.lowered
     assert lowered is not None
     return lowered.explanation.text()
@@ -381,6 +384,8 @@ class _Compilation:
     # ------------------------------------------------------------------------------------- finish
 
     def finish(self, reason: str) -> _Specialisation:
+        from graphc.executable import Executable
+
         traced = self._trace()
         trace = traced.trace
         leaves, tree = flatten(traced.result)
@@ -406,7 +411,8 @@ class _Compilation:
         captured = [
             i.tensor
             for i in trace.inputs
-            if isinstance(i, TensorInput) and self._argument(i.tensor) is None
+            if isinstance(i, TensorInput)
+            and self._argument(i.tensor) is None
             and id(i.tensor) not in trace.grad_owners
         ]
         guard = Guard(self._survey, captured)
@@ -428,9 +434,7 @@ class _Compilation:
             result_tree=tree,
             writes=[self._tensor_reader(trace, twin._origin) for twin, _ in writes],
             grads=grads,
-            grad_checks=[
-                (self._tensor_reader(trace, t), none) for t, none in trace.grad_reads
-            ],
+            grad_checks=[(self._tensor_reader(trace, t), none) for t, none in trace.grad_reads],
             attributes=attributes,
             backward=backward,
             tensors=tensors,
@@ -498,9 +502,7 @@ class _Compilation:
         return reader, self._output(value._current()), None
 
     def _input_of(self, trace: Trace, twin: Tensor) -> Node:
-        return next(
-            i.node for i in trace.inputs if isinstance(i, TensorInput) and i.twin is twin
-        )
+        return next(i.node for i in trace.inputs if isinstance(i, TensorInput) and i.twin is twin)
 
     def _argument(self, tensor: Tensor) -> int | None:
         return next((i for i, x in enumerate(self._leaves) if x is tensor), None)
@@ -534,11 +536,11 @@ class _Compilation:
 
     # ----------------------------------------------------------------------------------- gradients
 
-    def _differentiate(
-        self, trace: Trace, graph: Graph
-    ) -> tuple[CompiledBackward | None, Graph]:
+    def _differentiate(self, trace: Trace, graph: Graph) -> "tuple[CompiledBackward | None, Graph]":
         if not self._tracked or not MODES.grad:
             return None, graph
+        from graphc.pullbacks import CompiledBackward
+
         return CompiledBackward.build(trace, graph, self._tracked)
 
 
@@ -640,7 +642,7 @@ def compile(  # noqa: A001 - PyTorch's name
 
 
 def report(
-    receipt: Receipt, graph: Graph, executables: Sequence[Executable], number: int
+    receipt: Receipt, graph: Graph, executables: "Sequence[Executable]", number: int
 ) -> None:
     """Writes a compilation to ``GRAPHC_DUMP`` and prints what ``GRAPHC_DEBUG`` asks for."""
     folder = config.DUMP.value

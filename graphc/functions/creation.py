@@ -176,9 +176,7 @@ def zeros(
     *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor of zeros of shape ``size``."""
-    return _filled(
-        _sizes(size), 0, dtype or dtypes.get_default_dtype(), device, requires_grad
-    )
+    return _filled(_sizes(size), 0, dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
 @tensor_function(method=False, out=True)
@@ -186,9 +184,7 @@ def ones(
     *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor of ones of shape ``size``."""
-    return _filled(
-        _sizes(size), 1, dtype or dtypes.get_default_dtype(), device, requires_grad
-    )
+    return _filled(_sizes(size), 1, dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
 @tensor_function(method=False, out=True)

@@ -168,7 +168,9 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)  # type: ignore[attr-defined]
     if condition.dtype is not dtypes.bool:
-        raise RuntimeError(f"where expected condition to be a boolean tensor, got {condition.dtype}")
+        raise RuntimeError(
+            f"where expected condition to be a boolean tensor, got {condition.dtype}"
+        )
     if isinstance(input, Tensor) or isinstance(other, Tensor):
         a, b = promoted("where", input, other)
     else:

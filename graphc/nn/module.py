@@ -22,9 +22,12 @@ class _Structure:
 STRUCTURE = _Structure()
 
 
-class _IncompatibleKeys(NamedTuple):
-    missing_keys: list[str]
-    unexpected_keys: list[str]
+class _IncompatibleKeys(
+    NamedTuple("_IncompatibleKeys", [("missing_keys", list[str]), ("unexpected_keys", list[str])])
+):
+    """What ``load_state_dict`` did not find, and what it was given beyond."""
+
+    __slots__ = ()
 
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
@@ -81,7 +84,9 @@ class Module:
         STRUCTURE.version += 1
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+        raise TypeError(
+            f'Module [{type(self).__name__}] is missing the required "forward" function'
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks):  # type: ignore[has-type]
@@ -103,9 +108,7 @@ class Module:
         else:
             result = self.forward(*args, **kwargs)
         for hook, with_kwargs in list(self._forward_hooks.values()):
-            changed = (
-                hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
-            )
+            changed = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
             if changed is not None:
                 result = changed
         return result
@@ -190,9 +193,7 @@ class Module:
         object.__delattr__(self, name)
 
     def __dir__(self) -> list[str]:
-        return sorted(
-            {*super().__dir__(), *self._parameters, *self._buffers, *self._modules}
-        )
+        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
 
     def _check_name(self, name: str, kind: str) -> None:
         if not isinstance(name, str):
@@ -437,9 +438,7 @@ class Module:
                 found[prefix + name] = buffer if keep_vars else buffer.detach()
         for name, module in self._modules.items():
             if module is not None:
-                module.state_dict(
-                    destination=found, prefix=f"{prefix}{name}.", keep_vars=keep_vars
-                )
+                module.state_dict(destination=found, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
         for hook in self._state_dict_hooks.values():
             changed = hook(self, found, prefix, {})
             if changed is not None:

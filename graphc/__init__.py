@@ -1,0 +1,56 @@
+"""graphc: tensors with PyTorch's names, a graph you can read, and generated C that runs it."""
+
+import math
+from typing import Any
+
+from graphc import autograd, dtypes, functions, nn, optim
+from graphc.compile import compile
+from graphc.config import get_num_threads, set_num_threads
+from graphc.device import device
+from graphc.dtypes import (
+    bfloat16,
+    bool,
+    can_cast,
+    double,
+    dtype,
+    finfo,
+    float,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    half,
+    iinfo,
+    int,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    promote_types,
+    result_type,
+    set_default_dtype,
+    short,
+    uint8,
+)
+from graphc.errors import unknown_name
+from graphc.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from graphc.printing import set_printoptions
+from graphc.tensor import Size, Tensor
+
+__version__ = "0.1.0"
+
+globals().update(functions.FUNCTIONS)
+
+inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
+
+
+def __getattr__(name: str) -> Any:
+    raise unknown_name("module 'graphc'", name, globals())

@@ -1,0 +1,288 @@
+"""Functions that reduce dimensions: sums, means, extremes, norms."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from graphc import dtypes
+from graphc.dtypes import dtype as DType
+from graphc.errors import DimensionError, DtypeError, ShapeError
+from graphc.functions.promotion import cast
+from graphc.functions.registry import tensor_function
+from graphc.ops import OPS
+from graphc.tensor import Tensor, apply
+
+Dims = int | Sequence[int] | None
+
+
+def normalise_dim(dim: Any, ndim: int) -> int:
+    """A dimension counted from the front. Raises IndexError outside ``[-ndim, ndim)``."""
+    if not hasattr(dim, "__index__"):
+        raise TypeError(f"dim must be an int, not {type(dim).__name__}")
+    dim = dim.__index__()
+    limit = max(ndim, 1)
+    if not -limit <= dim < limit:
+        raise DimensionError(
+            f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], "
+            f"but got {dim})"
+        )
+    return int(dim % limit)
+
+
+def normalise_dims(dim: Dims, ndim: int, name: str) -> tuple[int, ...]:
+    """The dimensions to reduce, ascending: all of them for None or an empty sequence."""
+    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
+        return tuple(range(ndim))
+    given = (dim,) if isinstance(dim, int) else tuple(dim)
+    dims = sorted(normalise_dim(d, ndim) for d in given)
+    if len(set(dims)) != len(dims):
+        raise RuntimeError(f"dim {dims[0]} appears multiple times in the list of dims ({name})")
+    return tuple(dims) if ndim else ()
+
+
+def _reduce(name: str, input: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    return apply(OPS[name], (input,), {"dims": dims, "keepdim": keepdim})
+
+
+def _accumulating(input: Tensor, dtype: DType | None) -> Tensor:
+    """Integers and bools are summed in int64 unless a dtype is given."""
+    if dtype is not None:
+        return cast(input, dtype)
+    return input if input.dtype.is_floating_point else cast(input, dtypes.int64)
+
+
+@tensor_function(out=True)
+def sum(
+    input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
+    """The sum over ``dim`` (default: all elements); integers sum in int64."""
+    input = _accumulating(input, dtype)
+    return _reduce("sum", input, normalise_dims(dim, input.ndim, "sum"), keepdim)
+
+
+@tensor_function(out=True)
+def mean(
+    input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
+    """The mean over ``dim``. Raises RuntimeError for integers unless ``dtype`` is given."""
+    if dtype is not None:
+        input = cast(input, dtype)
+    if not input.dtype.is_floating_point:
+        raise DtypeError(
+            "mean(): could not infer output dtype. Input dtype must be either a floating point or "
+            f"complex dtype. Got: {input.dtype}"
+        )
+    return _reduce("mean", input, normalise_dims(dim, input.ndim, "mean"), keepdim)
+
+
+@tensor_function(out=True)
+def prod(
+    input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
+    """The product over one dimension, or of all elements."""
+    input = _accumulating(input, dtype)
+    return _reduce("prod", input, normalise_dims(dim, input.ndim, "prod"), keepdim)
+
+
+class MaxResult(NamedTuple):
+    """Values and their positions along the reduced dimension."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def _nonempty(name: str, input: Tensor, dims: tuple[int, ...]) -> None:
+    if any(input.shape[d] == 0 for d in dims):
+        raise ShapeError(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify "
+            "the reduction dim with the 'dim' argument."
+            if len(dims) == input.ndim
+            else f"{name}(): Expected reduction dim {dims[0]} to have non-zero size."
+        )
+
+
+@tensor_function(out=True)
+def amax(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
+    """The largest value over ``dim``; ties share the gradient."""
+    dims = normalise_dims(dim, input.ndim, "amax")
+    _nonempty("amax", input, dims)
+    return _reduce("amax", input, dims, keepdim)
+
+
+@tensor_function(out=True)
+def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
+    """The smallest value over ``dim``; ties share the gradient."""
+    dims = normalise_dims(dim, input.ndim, "amin")
+    _nonempty("amin", input, dims)
+    return _reduce("amin", input, dims, keepdim)
+
+
+def _position(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    dims = normalise_dims(dim, input.ndim, name)
+    _nonempty(name, input, dims)
+    return _reduce(name, input, dims, keepdim)
+
+
+@tensor_function(out=True)
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """The position of the first largest value (of the flattened tensor without ``dim``)."""
+    return _position("argmax", input, dim, keepdim)
+
+
+@tensor_function(out=True)
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """The position of the first smallest value (of the flattened tensor without ``dim``)."""
+    return _position("argmin", input, dim, keepdim)
+
+
+def _extreme(name: str, input: Tensor, dim: Any, keepdim: bool, other: Any) -> Any:
+    pairwise = {"max": "maximum", "min": "minimum"}[name]
+    if isinstance(dim, Tensor):
+        other, dim = dim, None
+    if other is not None:
+        from graphc.functions.promotion import pointwise
+
+        return pointwise(pairwise, input, other)
+    if dim is None:
+        return _reduce(f"a{name}", input, normalise_dims(None, input.ndim, name), False)
+    axis = normalise_dim(dim, input.ndim)
+    if not input.ndim:
+        return MaxResult(input.clone(), apply(OPS["full"], (), _zero_index()))  # type: ignore[attr-defined]
+    indices = _position(f"arg{name}", input, axis, True)
+    values = apply(OPS["gather"], (input, indices), {"dim": axis})
+    if not keepdim:
+        values, indices = values.squeeze(axis), indices.squeeze(axis)  # type: ignore[attr-defined]
+    return MaxResult(values, indices)
+
+
+def _zero_index() -> dict[str, Any]:
+    from graphc.ir import CPU
+
+    return {"value": 0, "shape": (), "dtype": dtypes.int64, "device": CPU}
+
+
+@tensor_function(out=True)
+def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+    """The largest element; with ``dim`` (values, indices); with a tensor, elementwise."""
+    return _extreme("max", input, dim, keepdim, other)
+
+
+@tensor_function(out=True)
+def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+    """The smallest element; with ``dim`` (values, indices); with a tensor, elementwise."""
+    return _extreme("min", input, dim, keepdim, other)
+
+
+def _truth(name: str, input: Tensor, dim: Dims, keepdim: bool) -> Tensor:
+    truth = cast(input, dtypes.bool)
+    result = _reduce(name, truth, normalise_dims(dim, input.ndim, name), keepdim)
+    return cast(result, dtypes.uint8) if input.dtype is dtypes.uint8 else result
+
+
+@tensor_function(out=True)
+def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether every element is true (uint8 gives uint8)."""
+    return _truth("all", input, dim, keepdim)
+
+
+@tensor_function(out=True)
+def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether some element is true (uint8 gives uint8)."""
+    return _truth("any", input, dim, keepdim)
+
+
+@tensor_function
+def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
+    """How many elements are not zero."""
+    return sum(apply(OPS["ne"], (input, 0), {}), dim)  # type: ignore[no-any-return]
+
+
+def _correction(unbiased: bool | None, correction: Any) -> float:
+    if correction is not None:
+        return correction  # type: ignore[no-any-return]
+    return 1 if unbiased is None or unbiased else 0
+
+
+@tensor_function(out=True)
+def var(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
+) -> Tensor:
+    """The variance over ``dim``, divided by ``n - correction`` (default 1)."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    dims = normalise_dims(dim, input.ndim, "var")
+    if not input.dtype.is_floating_point:
+        raise DtypeError(f"var only support floating point and complex dtypes, not {input.dtype}")
+    attrs = {"dims": dims, "keepdim": keepdim, "correction": _correction(unbiased, correction)}
+    return apply(OPS["var"], (input,), attrs)
+
+
+@tensor_function(out=True)
+def std(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
+) -> Tensor:
+    """The standard deviation over ``dim``: the root of :func:`var`."""
+    variance = var(input, dim, unbiased, keepdim, correction=correction)
+    return apply(OPS["sqrt"], (variance,), {})
+
+
+@tensor_function
+def norm(
+    input: Tensor,
+    p: Any = "fro",
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
+) -> Tensor:
+    """The vector p-norm over ``dim`` (2-norm of all elements by default)."""
+    if dtype is not None:
+        input = cast(input, dtype)
+    dims = normalise_dims(dim, input.ndim, "norm")
+    if p in ("fro", 2, 2.0, None):
+        squares = apply(OPS["mul"], (input, input), {})
+        return apply(OPS["sqrt"], (_reduce("sum", squares, dims, keepdim),), {})
+    size = apply(OPS["abs"], (input,), {})
+    if p == float("inf"):
+        return _reduce("amax", size, dims, keepdim)
+    if p == float("-inf"):
+        return _reduce("amin", size, dims, keepdim)
+    if p == 0:
+        return cast(_reduce("sum", cast(size.ne(0), input.dtype), dims, keepdim), input.dtype)  # type: ignore[attr-defined]
+    if p == 1:
+        return _reduce("sum", size, dims, keepdim)
+    total = _reduce("sum", apply(OPS["pow"], (size, float(p)), {}), dims, keepdim)
+    return apply(OPS["pow"], (total, 1.0 / p), {})
+
+
+@tensor_function(out=True)
+def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
+    """``log(sum(exp(input)))`` over ``dim`` without overflow."""
+    dims = normalise_dims(dim, input.ndim, "logsumexp")
+    return apply(OPS["logsumexp"], (input,), {"dims": dims, "keepdim": keepdim})
+
+
+def _softmax(name: str) -> None:
+    def function(input: Tensor, dim: int | None = None, dtype: DType | None = None) -> Tensor:
+        if dtype is not None:
+            input = cast(input, dtype)
+        if dim is None:
+            raise TypeError(f"{name}() missing 1 required positional argument: 'dim'")
+        return apply(OPS[name], (input,), {"dim": normalise_dim(dim, input.ndim)})
+
+    function.__name__ = name
+    function.__doc__ = f"``{name}`` along ``dim``."
+    tensor_function(function)
+
+
+_softmax("softmax")
+_softmax("log_softmax")

@@ -1,0 +1,1 @@
+"""Networks: modules, functions, initialisation."""
