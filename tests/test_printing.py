@@ -96,6 +96,14 @@ def test_suffixes_come_in_order_and_wrap():
     )
 
 
+def test_a_suffix_wraps_where_pytorchs_would():
+    """`tensor([1.], dtype=torch.float64)` has 33 characters; PyTorch counts one more."""
+    with printoptions(linewidth=34):
+        assert text([1.0], dtypes.float64) == "tensor([1.], dtype=graphc.float64)"
+    with printoptions(linewidth=33):
+        assert text([1.0], dtypes.float64) == "tensor([1.],\n       dtype=graphc.float64)"
+
+
 def test_a_prefix_of_another_length_moves_the_columns():
     assert text([[1], [2]], prefix="Weights(") == "Weights([[1.],\n         [2.]])"
 
@@ -222,6 +230,19 @@ def test_options_do_as_pytorchs(case, options):
         with printing.printoptions(**options):
             assert get_printoptions() == torch._tensor_str.get_printoptions()
             check(torch, *case)
+    finally:
+        torch.set_printoptions(profile="default")
+
+
+@pytest.mark.differential
+@pytest.mark.parametrize("linewidth", range(20, 60))
+def test_suffixes_wrap_as_pytorchs(linewidth):
+    torch = pytest.importorskip("torch")
+    torch.set_printoptions(linewidth=linewidth)
+    try:
+        with printoptions(linewidth=linewidth):
+            for shape in ((2,), (2, 2)):
+                check(torch, np.ones(shape), dtypes.float64, requires_grad=True)
     finally:
         torch.set_printoptions(profile="default")
 
