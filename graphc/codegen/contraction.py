@@ -13,7 +13,7 @@ The shape of the generated code::
 A *strip* is one tile's worth of lines, a *panel* one tile's worth of lanes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -29,6 +29,7 @@ from graphc.codegen.operands import (
     simplified,
 )
 from graphc.codegen.statements import Statements
+from graphc.codegen.views import NestText
 from graphc.codegen.tiling import (
     SERIAL_WORK,
     Packing,
@@ -255,6 +256,21 @@ def view(
     if nest.dtype.short not in _FLOATS and nest.dtype.short not in ("f16", "bf16") or empty:
         return _plain(nest, expressions, statements)
     return _Builder(nest, expressions, statements, name, vectors, shared_offset).view()
+
+
+def text(nest: Contraction, statements: Statements, fill: Callable[..., str]) -> NestText:
+    """A contraction as text; ``fill`` renders a template by name."""
+    expressions = statements.expressions
+    made = view(nest, expressions, f"{expressions.identifier(nest.accumulator)}_tile")
+    folder = expressions.dialect.folder
+    return NestText(
+        fill(f"{folder}/{made.template}.j2", nest=made),
+        declarations=tuple(fill(f"{folder}/contraction_tile.j2", tile=tile) for tile in made.tiles),
+        includes=made.includes,
+        shared_bytes=made.shared_bytes,
+        own_bytes=made.own_bytes,
+        alone=made.alone,
+    )
 
 
 def scratch_bytes(

@@ -6,6 +6,7 @@ from functools import cache
 
 import jinja2
 
+from graphc.codegen import contraction
 from graphc.codegen.dialect import Dialect
 from graphc.codegen.expressions import Expressions
 from graphc.codegen.layout import indented
@@ -134,6 +135,8 @@ def nest_view(
 def templated(nest: Contraction | Template, statements: Statements) -> NestText:
     """Nests with templates of their own."""
     dialect = statements.expressions.dialect
+    if isinstance(nest, Contraction) and dialect.chunks:
+        return contraction.text(nest, statements, template_text)
     raise ValueError(f"{type(nest).__name__} has no {dialect.name} template")
 
 
