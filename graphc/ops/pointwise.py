@@ -122,11 +122,20 @@ RECIPROCAL = unary(
 
 
 def _power(a: Array, b: Array) -> Array:
-    if a.dtype.kind in "iu":
-        return _integer_power(a, b)
-    if b.ndim == 0 and b == 2:
-        return np.multiply(a, a)
-    return np.power(a, b)
+    if b.ndim == 0 and float(b) in _SMALL_POWERS and (a.dtype.kind == "f" or b > 0):
+        return np.asarray(_SMALL_POWERS[float(b)](a))
+    return _integer_power(a, b) if a.dtype.kind in "iu" else np.asarray(np.power(a, b))
+
+
+# As PyTorch has them: exact where possible, and much faster than the general power.
+_SMALL_POWERS: dict[float, Any] = {
+    2.0: lambda a: a * a,
+    3.0: lambda a: a * a * a,
+    0.5: np.sqrt,
+    -0.5: lambda a: 1 / np.sqrt(a),
+    -1.0: lambda a: 1 / a,
+    -2.0: lambda a: 1 / (a * a),
+}
 
 
 def _integer_power(a: Array, b: Array) -> Array:
@@ -388,8 +397,8 @@ CAST = register(
         "cast",
         lambda x, *, dtype: x.with_dtype(dtype),
         _cast,
-        # {s} is the type of the operand, {t} that of the attribute.
-        Scalar("gc_{s}_to_{t}({0})"),
+        # The type computed in is that of the attribute: a cast is known by where it leads.
+        Scalar("(({c}){0})", boolean="({0} != 0)"),
         lambda g, _y, _x, *, dtype: (row.cast(g, dtype=_x.dtype),),  # noqa: ARG005
         samples=_cast_samples,
         reference=lambda x, *, dtype: (
