@@ -150,6 +150,25 @@ def test_full_disk_falls_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert result(built) == 12
 
 
+def test_forked_child_leaves_the_temporary_folder(root: Path) -> None:
+    script = (
+        "import os, sys, warnings; warnings.simplefilter('ignore')\n"
+        "from graphc.backends.c.cache import private_cache\n"
+        "folder = private_cache('for this test').root\n"
+        "if os.fork() == 0: sys.exit()\n"
+        "os.wait(); print(folder.parent, folder.is_dir())"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert said[1] == "True"
+    assert not Path(said[0]).exists()  # and its owner removes it at exit
+
+
 def test_default_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("GRAPHC_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -297,6 +316,17 @@ def test_eviction_deletes_what_was_unused_longest(root: Path) -> None:
     kept = [age for age in range(10) if cache.has(f"{age:02d}", ".o")]
     assert kept == [0, 1, 2, 3, 9]
     assert fresh.exists() and not stale.exists()
+
+
+def test_builds_keep_the_folder_small(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = open_cache()
+    for number in range(40):
+        path = cache.write(f"{number:02d}", ".o", bytes(100_000))
+        os.utime(path, (1000 + number, 1000 + number))
+    monkeypatch.setenv("GRAPHC_CACHE_SIZE", "1")
+    assert result(build(51)) == 51
+    assert sum(path.stat().st_size for path in (root / "entries").glob("*/*")) <= 1 << 20
+    assert build(51).misses == 0  # what was just built stays
 
 
 def test_eviction_is_rare(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

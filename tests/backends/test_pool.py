@@ -207,6 +207,8 @@ def test_index_out_of_range_is_reported(built: BuiltProgram, nthreads: int) -> N
         assert caught.value.value == index[caught.value.site]
         assert caught.value.limit == 1000 + caught.value.value
     assert isinstance(caught.value, IndexError)
+    if nthreads == 1:
+        assert caught.value.site == 100  # the first one is kept
     index[[100, 333, 801]] = 0
     checking.run([address_of(index)], [1000])  # the report does not stick
 
@@ -263,6 +265,17 @@ def test_fork_in_the_middle_of_a_run(built: BuiltProgram) -> None:
     other.join(20)
     assert done[:2].tolist() == [1, 1]
     assert count(program(built, "count_rounds"), 10) == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+def test_workers_leave_signals_to_python(built: BuiltProgram) -> None:
+    assert count(program(built, "count_rounds"), 10) == 2
+    states = [(task / "status").read_text() for task in Path("/proc/self/task").iterdir()]
+    workers = [state for state in states if state.startswith("Name:\tgraphc-")]
+    assert workers
+    for state in workers:
+        blocked = int(state.split("SigBlk:")[1].split()[0], 16)
+        assert blocked >> (signal.SIGINT - 1) & 1
 
 
 def test_interrupt_during_a_run(built: BuiltProgram) -> None:
