@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from graphc.codegen.expressions import Expressions, literal
 from graphc.codegen.views import Collected
 from graphc.dtypes import dtype
-from graphc.kernel import Combine, Index, Let, Reduction, Statement, Store
+from graphc.kernel import Combine, Index, Let, Nest, Phase, Reduction, Ref, Statement, Store
 from graphc.sizes import substitute
 
 _LOCATION = re.compile(r"(?P<file>[^\s:]+):(?P<line>\d+)\b")
@@ -20,6 +20,7 @@ _IDENTITY = {
 _SYMBOLS = {Combine.SUM: "+", Combine.PROD: "*", Combine.ANY: "|", Combine.ALL: "&"}
 _LOGICAL = (Combine.ANY, Combine.ALL)
 _ARGUMENT = {Combine.ARGMAX: "above", Combine.ARGMIN: "below"}
+_VALUE_OF = {Combine.ARGMAX: Combine.MAX, Combine.ARGMIN: Combine.MIN}
 _RANGES = {
     "i8": (-(2**7), 2**7 - 1),
     "i16": (-(2**15), 2**15 - 1),
@@ -122,9 +123,8 @@ class Statements:
         kind = reduction.expr.dtype
         position = 0 if reduction.position is None else reduction.position
         first = substitute(position, dict.fromkeys(sweep, 0))
-        best, value = f"{name}_best", f"{name}_value"
+        best, value = _best(name), f"{name}_value"
         comes_first = f"gc_{_ARGUMENT[reduction.combine]}_{computed(kind)}"
-        extreme = Combine.MAX if reduction.combine is Combine.ARGMAX else Combine.MIN
         return Collected(
             name=name,
             kind=render.dialect.index,
@@ -142,7 +142,7 @@ class Statements:
             join=f"{reduction.combine.value}_{computed(kind)}",
             best=best,
             best_kind=render.dialect.scalar(kind),
-            best_initial=_initial(extreme, kind, render.dialect.scalar(kind)),
+            best_initial=_initial(_VALUE_OF[reduction.combine], kind, render.dialect.scalar(kind)),
         )
 
 
@@ -177,6 +177,27 @@ def _update(combine: Combine, join: str, held: str, value: str) -> tuple[str, ..
     if combine in _SYMBOLS:
         return (f"{held} {_SYMBOLS[combine]}= {value};",)
     return (f"{held} = gc_{join}({held}, {value});",)
+
+
+def with_shared_extremes(nest: Nest) -> Nest:
+    """max(x) beside argmax(x) -> the value that argmax found, so that x is compared once."""
+    return replace(nest, phases=tuple(_shared_extremes(phase) for phase in nest.phases))
+
+
+def _shared_extremes(phase: Phase) -> Phase:
+    found = {(_VALUE_OF[r.combine], r.expr): r for r in phase.reductions if r.combine in _VALUE_OF}
+    kept = tuple(r for r in phase.reductions if (r.combine, r.expr) not in found)
+    known = tuple(
+        Let(r.name, Ref(_best(found[r.combine, r.expr].name), r.dtype))
+        for r in phase.reductions
+        if (r.combine, r.expr) in found
+    )
+    return replace(phase, reductions=kept, finals=(*known, *phase.finals))
+
+
+def _best(name: str) -> str:
+    """The variable that holds the extreme whose position is ``name``."""
+    return f"{name}_best"
 
 
 def plain(comment: str) -> str:

@@ -85,13 +85,17 @@ class PhaseView:
 
 @dataclass(frozen=True)
 class Lanes:
-    """The vectorised axis of a tiled nest: ``axis`` runs from ``start`` over ``width`` lanes."""
+    """The vectorised axis of a tiled nest: ``axis`` runs from ``start`` over ``width`` lanes.
+
+    ``tiles`` is the loop over tiles where it is not one of the nest's own levels.
+    """
 
     axis: str
     start: str
     width: str
     extent: str
     size: int
+    tiles: tuple[Level, ...] = ()
 
 
 @dataclass(frozen=True)

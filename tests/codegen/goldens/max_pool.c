@@ -14,14 +14,12 @@ void max_pool(
         for (int64_t i = 0; i < 14; i++) {
             #pragma omp simd
             for (int64_t j = 0; j < 14; j++) {
-                float top = -GC_INFINITY;
                 float where_best = -GC_INFINITY;
                 int64_t where = i*56 + j*2;
                 #pragma GCC unroll 2
                 for (int64_t p = 0; p < 2; p++) {
                     #pragma GCC unroll 2
                     for (int64_t q = 0; q < 2; q++) {
-                        top = gc_max_f32(top, x[n*784 + i*56 + p*28 + j*2 + q]);
                         const float where_value = x[n*784 + i*56 + p*28 + j*2 + q];
                         if (gc_above_f32(where_value, where_best)) {
                             where_best = where_value;
@@ -29,6 +27,7 @@ void max_pool(
                         }
                     }
                 }
+                const float top = where_best;
                 y[n*196 + i*14 + j] = top;
                 at[n*196 + i*14 + j] = where;
             }

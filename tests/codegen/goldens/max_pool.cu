@@ -11,12 +11,10 @@ extern "C" __global__ void max_pool(
         const int64_t n = n_i_j / 196;
         const int64_t i = n_i_j / 14 % 14;
         const int64_t j = n_i_j % 14;
-        float top = -GC_INFINITY;
         float where_best = -GC_INFINITY;
         int64_t where = i*56 + j*2;
         for (int64_t p = 0; p < 2; p++) {
             for (int64_t q = 0; q < 2; q++) {
-                top = gc_max_f32(top, x[n*784 + i*56 + p*28 + j*2 + q]);
                 const float where_value = x[n*784 + i*56 + p*28 + j*2 + q];
                 if (gc_above_f32(where_value, where_best)) {
                     where_best = where_value;
@@ -24,6 +22,7 @@ extern "C" __global__ void max_pool(
                 }
             }
         }
+        const float top = where_best;
         y[n*196 + i*14 + j] = top;
         at[n*196 + i*14 + j] = where;
     }
