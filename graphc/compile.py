@@ -11,7 +11,8 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -228,6 +229,14 @@ class CompiledFunction:
             sources.update(spec.backward.executable.stages.sources)
         return Stage(sources)
 
+    def dump(self, folder: str | Path) -> None:
+        """Writes every stage of every specialisation below ``folder``, as ``GRAPHC_DUMP`` does."""
+        for number, (spec, receipt) in enumerate(
+            zip(self._specialisations, self.receipts, strict=True)
+        ):
+            place = Path(folder) / f"{self.__name__}_{number}"
+            write_stages(place, receipt, spec.graph, _executables(spec))
+
     def explain(self) -> str:
         """Kernels of the latest specialisation: what was fused and why not more, bytes, flops."""
         spec = self._latest()
@@ -235,6 +244,10 @@ class CompiledFunction:
         if spec.backward is not None:
             parts.append("backward\n" + _explanation(spec.backward.executable))
         return "\n\n".join(parts)
+
+
+def _executables(spec: _Specialisation) -> "list[Executable]":
+    return [spec.executable, *([spec.backward.executable] if spec.backward is not None else [])]
 
 
 class Stage(dict[str, str]):
@@ -447,9 +460,7 @@ class _Compilation:
         return spec
 
     def _receipt(self, reason: str, traced: _Traced, spec: _Specialisation) -> None:
-        executables = [spec.executable]
-        if spec.backward is not None:
-            executables.append(spec.backward.executable)
+        executables = _executables(spec)
         seconds: dict[str, float] = {"trace": traced.seconds}
         for e in executables:
             for name, value in e.stages.seconds.items():
@@ -578,6 +589,9 @@ def _argument_names(
     return names
 
 
+_INSPECTION = frozenset({"dump", "explain", "ir", "receipts", "source", "stages"})
+
+
 class CompiledModule(Module):
     """A module whose calls run compiled; parameters, names and state_dict are the original's."""
 
@@ -602,7 +616,7 @@ class CompiledModule(Module):
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
         compiled = own.get("_compiled")
-        if compiled is not None and name in ("ir", "source", "explain", "receipts", "stages"):
+        if compiled is not None and name in _INSPECTION:
             return getattr(compiled, name)
         if "_orig_mod" in own:
             return getattr(own["_orig_mod"], name)
@@ -641,18 +655,11 @@ def compile(  # noqa: A001 - PyTorch's name
     return CompiledFunction(model)
 
 
-def report(
-    receipt: Receipt, graph: Graph, executables: "Sequence[Executable]", number: int
-) -> None:
+def report(receipt: Receipt, graph: Graph, executables: "Sequence[Executable]", number: int) -> None:
     """Writes a compilation to ``GRAPHC_DUMP`` and prints what ``GRAPHC_DEBUG`` asks for."""
     folder = config.DUMP.value
     if folder is not None:
-        place = folder / f"{receipt.function}_{number}"
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "receipt.txt").write_text(f"{receipt}\n")
-        (place / "00_trace.ir").write_text(f"{graph}\n")
-        for part, executable in zip(("forward", "backward"), executables, strict=False):
-            executable.stages.dump(place / part if len(executables) > 1 else place)
+        write_stages(folder / f"{receipt.function}_{number}", receipt, graph, executables)
     level = config.DEBUG.value
     if level >= 1:
         print(receipt)
@@ -668,3 +675,14 @@ def report(
         for executable in executables:
             for name, text in executable.stages.sources.items():
                 print(f"---- {name}\n{text}")
+
+
+def write_stages(
+    folder: Path, receipt: Receipt, graph: Graph, executables: "Sequence[Executable]"
+) -> None:
+    """Every stage of one compilation as files: the trace, each pass, kernels, C, the receipt."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "receipt.txt").write_text(f"{receipt}\n")
+    (folder / "00_trace.ir").write_text(f"{graph}\n")
+    for part, executable in zip(("forward", "backward"), executables, strict=False):
+        executable.stages.dump(folder / part if len(executables) > 1 else folder)

@@ -33,10 +33,10 @@ class Stages:
         """Writes every stage as a file, numbered in order."""
         folder.mkdir(parents=True, exist_ok=True)
         for i, (name, graph) in enumerate(self.graphs.items()):
-            (folder / f"{i:02d}_{name}.ir").write_text(f"{graph}\n")
+            (folder / f"{i + 1:02d}_{name}.ir").write_text(f"{graph}\n")
         if self.lowered is not None:
             text = self.lowered.explanation.text()
-            (folder / f"{len(self.graphs):02d}_kernels.txt").write_text(f"{text}\n")
+            (folder / f"{len(self.graphs) + 1:02d}_kernels.txt").write_text(f"{text}\n")
         for name, source in self.sources.items():
             (folder / name).write_text(source)
 

@@ -592,7 +592,7 @@ def format_attr(value: Any) -> str:
 
 def node_names(graph: Graph) -> dict[Node, str]:
     """A unique name for every node: the user's where known, else the operation's and a number."""
-    names: dict[Node, str] = {n: n.attrs["name"] for n in graph.inputs}
+    names: dict[Node, str] = {n: graph.names.get(n, n.attrs["name"]) for n in graph.inputs}
     taken = set(names.values())
     counts: dict[str, int] = {}
     for node in graph.nodes:
