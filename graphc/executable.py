@@ -74,10 +74,12 @@ class Executable:
         self._constant_addresses = [address_of(a) for a in self._constants]
         written = {target for target, _ in final.writes}
         self.written = tuple(i for i, n in enumerate(final.inputs) if n in written)
-        self.arena_bytes = rendered.arena_bytes(config.get_num_threads())
+        threads = config.get_num_threads()
+        self.arena_bytes = rendered.arena_bytes(threads)
         self._program: Program = built.program(
             buffers=len(final.inputs) + len(self._outputs) + len(self._constants),
             arena_bytes=self.arena_bytes,
+            threads=threads,
         )
 
     def _keep(self, name: str, graph: Graph) -> None:

@@ -404,8 +404,9 @@ class Tensor:
         me._tracked()
         base = me if me._base is None else me._base
         cut = any(op.name == "stop_gradient" for op, _ in me._view)
-        if MODES.grad and base._requires_grad and not cut:
-            what = "a leaf Variable" if me is base else "a view of a leaf Variable"
+        if MODES.grad and (me._requires_grad or (base._requires_grad and not cut)):
+            leaf = me is base or me._requires_grad
+            what = "a leaf Variable" if leaf else "a view of a leaf Variable"
             raise RuntimeError(
                 f"{what} that requires grad is being used in an in-place operation. "
                 "Wrap the update in graphc.no_grad()."

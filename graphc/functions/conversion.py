@@ -9,6 +9,7 @@ from graphc import dtypes, printing
 from graphc.device import device as Device
 from graphc.dtypes import dtype as DType
 from graphc.errors import TraceError, user_location
+from graphc.functions.dims import normalise_dim
 from graphc.functions.promotion import cast
 from graphc.functions.registry import assign, fitted, tensor_function
 from graphc.ir import CPU
@@ -28,8 +29,6 @@ def size(self: Tensor, dim: int | None = None) -> Any:
 
 
 def _dim(self: Tensor, dim: int) -> int:
-    from graphc.functions.reduction import normalise_dim
-
     return normalise_dim(dim, self.ndim)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from graphc import dtypes
 from graphc.errors import DimensionError
 from graphc.functions.creation import as_tensor
+from graphc.functions.dims import normalise_dim
 from graphc.functions.promotion import cast
-from graphc.functions.reduction import normalise_dim
 from graphc.functions.registry import fitted, tensor_function
 from graphc.ir import CPU
 from graphc.ops import OPS
@@ -73,7 +73,7 @@ def _plan(x: Tensor, index: Any) -> _Plan:
             starts.append(start), stops.append(stop), steps.append(step)
             result.append(max(0, -(-(stop - start) // step)))
             dim += 1
-        elif isinstance(item, Tensor) and _consumed(item) != 1 or _is_mask(item):
+        elif (isinstance(item, Tensor) and _consumed(item) != 1) or _is_mask(item):
             for positions in _nonzero(item, shape[dim : dim + item.ndim], dim):
                 arrays.append((len(result), positions))
                 starts.append(0), stops.append(shape[dim]), steps.append(1)

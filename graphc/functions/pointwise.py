@@ -215,7 +215,9 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
 @tensor_function(inplace=True, out=True)
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """Rounds half to even, to ``decimals`` places."""
-    return apply(OPS["round"], (input,), {"decimals": decimals})
+    if decimals == 0:
+        return apply(OPS["round"], (input,), {})
+    return apply(OPS["round_decimals"], (input,), {"decimals": decimals})
 
 
 def _reflected(function: Callable[..., Tensor]) -> Callable[..., Any]:

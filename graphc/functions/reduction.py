@@ -1,42 +1,15 @@
 """Functions that reduce dimensions: sums, means, extremes, norms."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from graphc import dtypes
 from graphc.dtypes import dtype as DType
-from graphc.errors import DimensionError, DtypeError, ShapeError
+from graphc.errors import DtypeError
+from graphc.functions.dims import Dims, nonempty, normalise_dim, normalise_dims
 from graphc.functions.promotion import cast
 from graphc.functions.registry import tensor_function
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
-
-Dims = int | Sequence[int] | None
-
-
-def normalise_dim(dim: Any, ndim: int) -> int:
-    """A dimension counted from the front. Raises IndexError outside ``[-ndim, ndim)``."""
-    if not hasattr(dim, "__index__"):
-        raise TypeError(f"dim must be an int, not {type(dim).__name__}")
-    dim = dim.__index__()
-    limit = max(ndim, 1)
-    if not -limit <= dim < limit:
-        raise DimensionError(
-            f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], "
-            f"but got {dim})"
-        )
-    return int(dim % limit)
-
-
-def normalise_dims(dim: Dims, ndim: int, name: str) -> tuple[int, ...]:
-    """The dimensions to reduce, ascending: all of them for None or an empty sequence."""
-    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
-        return tuple(range(ndim))
-    given = (dim,) if isinstance(dim, int) else tuple(dim)
-    dims = sorted(normalise_dim(d, ndim) for d in given)
-    if len(set(dims)) != len(dims):
-        raise RuntimeError(f"dim {dims[0]} appears multiple times in the list of dims ({name})")
-    return tuple(dims) if ndim else ()
 
 
 def _reduce(name: str, input: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
@@ -90,21 +63,11 @@ class MaxResult(NamedTuple):
     indices: Tensor
 
 
-def _nonempty(name: str, input: Tensor, dims: tuple[int, ...]) -> None:
-    if any(input.shape[d] == 0 for d in dims):
-        raise ShapeError(
-            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify "
-            "the reduction dim with the 'dim' argument."
-            if len(dims) == input.ndim
-            else f"{name}(): Expected reduction dim {dims[0]} to have non-zero size."
-        )
-
-
 @tensor_function(out=True)
 def amax(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
     """The largest value over ``dim``; ties share the gradient."""
     dims = normalise_dims(dim, input.ndim, "amax")
-    _nonempty("amax", input, dims)
+    nonempty("amax", input, dims)
     return _reduce("amax", input, dims, keepdim)
 
 
@@ -112,13 +75,13 @@ def amax(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
 def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
     """The smallest value over ``dim``; ties share the gradient."""
     dims = normalise_dims(dim, input.ndim, "amin")
-    _nonempty("amin", input, dims)
+    nonempty("amin", input, dims)
     return _reduce("amin", input, dims, keepdim)
 
 
 def _position(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     dims = normalise_dims(dim, input.ndim, name)
-    _nonempty(name, input, dims)
+    nonempty(name, input, dims)
     return _reduce(name, input, dims, keepdim)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.errors import DimensionError, ShapeError
+from graphc.functions.dims import normalise_dim
 from graphc.functions.promotion import cast, common_dtype
-from graphc.functions.reduction import normalise_dim
 from graphc.functions.registry import tensor_function
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
