@@ -12,6 +12,9 @@ decomposition) are written once against that protocol and so build graph or run 
 
 import inspect
 import itertools
+import keyword
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -585,20 +588,39 @@ def format_attr(value: Any) -> str:
     if isinstance(value, Literal):
         shape = format_attr(value.array.shape)
         return f"literal({str(value.array.dtype)!r}, {shape}, '{value.array.tobytes().hex()}')"
-    if isinstance(value, (bool, int, float, str)) or value is None:
+    if isinstance(value, float):
+        return repr(float(value))  # NumPy's scalars are floats too, with a longer repr
+    if isinstance(value, (bool, int, str)) or value is None:
         return repr(value)
     return str(value)
 
 
+_READABLE = re.compile(r"\w+(\[\d+\])*(\.\w+(\[\d+\])*)*")
+
+
+def readable_name(name: str) -> str:
+    """A name as the text form can hold it: ``layers[0].weight`` stays, ``my value`` does not."""
+    words = re.sub(r"\[\d+\]", "", name).split(".")
+    if _READABLE.fullmatch(name) and all(map(_is_word, words)):
+        return name
+    plain = re.sub(r"[^0-9A-Za-z_]", "_", name)
+    return plain if _is_word(plain) else f"_{plain}"
+
+
+def _is_word(text: str) -> bool:
+    """Whether Python reads the text as a name, and as the same one."""
+    plain = text.isascii() or unicodedata.is_normalized("NFKC", text)
+    return plain and text.isidentifier() and not keyword.iskeyword(text)
+
+
 def node_names(graph: Graph) -> dict[Node, str]:
     """A unique name for every node: the user's where known, else the operation's and a number."""
-    names: dict[Node, str] = {n: graph.names.get(n, n.attrs["name"]) for n in graph.inputs}
-    taken = set(names.values())
+    names: dict[Node, str] = {}
+    taken: set[str] = set()
     counts: dict[str, int] = {}
-    for node in graph.nodes:
-        if node in names:
-            continue
-        stem = graph.names.get(node, node.op.name)
+    for node in (*graph.inputs, *(n for n in graph.nodes if n.op is not INPUT)):
+        known = node.attrs["name"] if node.op is INPUT else node.op.name
+        stem = readable_name(graph.names.get(node, known))
         name = stem
         while name in taken:
             counts[stem] = counts.get(stem, 0) + 1
@@ -609,7 +631,7 @@ def node_names(graph: Graph) -> dict[Node, str]:
 
 
 def format_graph(graph: Graph) -> str:
-    """The text form; :func:`graphc.irparse.parse_graph` reads it back."""
+    """The text form; :func:`graphc.ir_text.parse_graph` reads it back."""
     names = node_names(graph)
     lines = [f"graph {graph.name}("]
     lines += [f"    {names[n]}: {n.type}," for n in graph.inputs]
