@@ -1,0 +1,241 @@
+"""One element of a node as a loop expression, composed through everything that is not stored.
+
+:class:`Elements` answers "what is element ``index`` of this node?". Views, padding and pointwise
+operations substitute into the expressions of their inputs; it stops where its ``source`` knows the
+value already: a buffer to load from, or a reduction of the same nest.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from graphc import dtypes
+from graphc.dtypes import dtype as DType
+from graphc.errors import GraphError
+from graphc.ir import Contract, Gather, Generate, IndexMap, Node, Scalar, Source
+from graphc.kernel import Call, Condition, Const, Expr, Load, Masked, Position
+from graphc.lowering.indexing import Index, rejoined, simplified
+from graphc.sizes import Int, symbol
+
+Guard = tuple[Condition, ...]
+SourceOf = Callable[[Node, Index, Guard], "Expr | None"]
+
+_HALVES = (dtypes.float16, dtypes.bfloat16)
+_FIELD = re.compile(r"\{([A-Za-z_]\w*)\}")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A data-dependent index that is checked before it is used."""
+
+    name: str
+    expr: Expr
+    limit: Int
+    node: Node
+    wrap: bool
+
+
+@dataclass
+class Elements:
+    """Composes expressions. ``guard`` are conditions under which alone a value matters: loads
+    must not touch memory where they fail, arithmetic may do anything.
+    """
+
+    source: SourceOf
+    checked: dict[str, Checked] = field(default_factory=dict)
+    origins: dict[int, Node] = field(default_factory=dict)
+    _memo: dict[tuple[Node, Index, Guard], Expr] = field(default_factory=dict)
+
+    def value(self, node: Node, index: Index, guard: Guard = ()) -> Expr:
+        """Element ``index`` of ``node``; the source may know it."""
+        key = (node, index, guard)
+        found = self._memo.get(key)
+        if found is None:
+            found = self.source(node, index, guard)
+            if found is None:
+                found = self.computed(node, index, guard)
+            self._memo[key] = found
+            self.origins.setdefault(id(found), node)
+        return found
+
+    def computed(self, node: Node, index: Index, guard: Guard = ()) -> Expr:
+        """Element ``index`` from the node's inputs, whatever the source says of the node itself."""
+        lower = node.op.lower
+        if isinstance(lower, Scalar):
+            return self._scalar(node, lower, index, guard)
+        if isinstance(lower, IndexMap):
+            return self._mapped(node, lower, index, guard)
+        if isinstance(lower, Generate):
+            return _generated(node, lower, index)
+        if isinstance(lower, Gather):
+            return self._gathered(node, lower, index, guard)
+        if isinstance(lower, Contract):
+            return self._multiplied(node, index, guard)
+        raise GraphError(f"{node!r} is used inside a kernel before it is computed")
+
+    # -------------------------------------------------------------------------------- by kind
+
+    def _scalar(self, node: Node, lower: Scalar, index: Index, guard: Guard) -> Expr:
+        arguments = tuple(
+            self.value(x, broadcast_index(index, x.shape), guard) for x in node.inputs
+        )
+        kind = computed_in(node)
+        text = lower.text
+        if kind.kind is dtypes.Kind.INTEGER and lower.integer is not None:
+            text = lower.integer
+        elif kind.kind is dtypes.Kind.BOOL and lower.boolean is not None:
+            text = lower.boolean
+        if text == "{0}":
+            return arguments[0]
+        return rounded(Call(_filled(text, kind, node.attrs), arguments, node.dtype))
+
+    def _mapped(self, node: Node, lower: IndexMap, index: Index, guard: Guard) -> Expr:
+        types = [x.type for x in node.inputs]
+        sources: tuple[Source, ...] = lower.rule(index, *types, **node.attrs)
+        fill = node.attrs[lower.fill] if isinstance(lower.fill, str) else lower.fill
+        result: Expr = Const(to_number(fill, node.dtype), node.dtype)
+        for source in reversed(sources):
+            conditions = simplified(source.conditions)
+            if conditions is None:
+                continue
+            both = simplified((*guard, *conditions))
+            if both is None:
+                continue
+            at = tuple(rejoined(i) for i in source.index)
+            inner = self.value(node.inputs[source.input], at, both)
+            result = masked(conditions, both, inner, result)
+        return result
+
+    def _gathered(self, node: Node, lower: Gather, index: Index, guard: Guard) -> Expr:
+        data, indices = node.inputs[0], node.inputs[1]
+        plan = lower.rule(index, *(x.type for x in node.inputs), **node.attrs)
+        where, dim = plan
+        position = self.value(indices, tuple(where), guard)
+        at = self.check(node, position, data.shape[dim], wrap=True)
+        if len(index) == len(data.shape) == len(where) and node.op.name == "gather":
+            return self.value(data, (*index[:dim], at, *index[dim + 1 :]), guard)
+        return self.value(data, (*index[:dim], at, *index[dim + len(where) :]), guard)
+
+    def _multiplied(self, node: Node, index: Index, guard: Guard) -> Expr:
+        """A contraction that sums over nothing: a product of two elements."""
+        left, right = contracted(node, index, {})
+        a = self.value(node.inputs[0], left, guard)
+        b = self.value(node.inputs[1], right, guard)
+        return rounded(Call("({0} * {1})", (a, b), node.dtype))
+
+    def check(self, node: Node, expr: Expr, limit: Int, wrap: bool) -> Int:
+        """A value as an index below ``limit``, reported when it is outside."""
+        for known in self.checked.values():
+            if known.expr is expr and known.limit == limit and known.node is node:
+                return symbol(known.name, limit if limit != 1 else None)
+        name = f"at_{len(self.checked)}" if self.checked else "at"
+        self.checked[name] = Checked(name, expr, limit, node, wrap)
+        return symbol(name, limit if limit != 1 else None)
+
+
+def contracted(node: Node, index: Index, sweep: Mapping[str, Int]) -> tuple[Index, Index]:
+    """The indices into both operands of a contraction, its summed letters given by ``sweep``."""
+    operands, out = node.attrs["spec"].split("->")
+    left, right = operands.split(",")
+    at = {**dict(zip(out, index, strict=True)), **sweep}
+    return tuple(at[letter] for letter in left), tuple(at[letter] for letter in right)
+
+
+def masked(conditions: Guard, guard: Guard, value: Expr, other: Expr) -> Expr:
+    """``value`` where the conditions hold; a load that only they guard takes ``other`` itself."""
+    if not conditions:
+        return value
+    if (
+        isinstance(value, Load)
+        and isinstance(other, Const)
+        and set(conditions) <= set(value.mask)
+        and (set(value.mask) <= set(guard) or _same(value.other, other.value))
+    ):
+        return Load(value.buffer, value.index, value.dtype, value.mask, other.value)
+    return Masked(conditions, value, other)
+
+
+def _same(a: bool | int | float, b: bool | int | float) -> bool:
+    return repr(float(a)) == repr(float(b))
+
+
+def _generated(node: Node, lower: Generate, index: Index) -> Expr:
+    value = lower.rule(index, node.type, **node.attrs)
+    if isinstance(value, Const):
+        return Const(to_number(value.value, node.dtype), node.dtype)
+    return rounded(value)
+
+
+def broadcast_index(index: Index, shape: tuple[Int, ...]) -> Index:
+    """The index of an operand of a pointwise operation: sizes of 1 stay at 0."""
+    lead = len(index) - len(shape)
+    return tuple(0 if size == 1 else index[lead + d] for d, size in enumerate(shape))
+
+
+def computed_in(node: Node) -> DType:
+    """The dtype whose code a scalar row uses: a cast's own, else that of what it works on."""
+    if "dtype" in node.attrs:
+        kind: DType = node.attrs["dtype"]
+        return kind
+    if node.dtype is dtypes.bool_ and node.inputs:
+        return node.inputs[-1].dtype
+    return node.dtype
+
+
+def _filled(text: str, kind: DType, attrs: Mapping[str, Any]) -> str:
+    """A row's text with type names and attributes put in; the operands stay ``{0}``, ``{1}``."""
+    short = "f32" if kind in _HALVES else kind.short
+    c = "float" if kind in _HALVES else kind.c
+
+    def word(match: "re.Match[str]") -> str:
+        name = match[1]
+        return short if name == "t" else c if name == "c" else str(attrs[name])
+
+    return _FIELD.sub(word, text)
+
+
+def rounded(value: Expr) -> Expr:
+    """A value computed in float32 with the precision its 16-bit dtype has in memory."""
+    if value.dtype not in _HALVES:
+        return value
+    kind = value.dtype.short
+    return Call(f"gc_{kind}_to_f32(gc_f32_to_{kind}({{0}}))", (value,), value.dtype)
+
+
+def to_number(value: bool | int | float, kind: DType) -> bool | int | float:
+    """A Python number as an element of ``kind`` has it."""
+    if kind not in _HALVES:
+        return value
+    with np.errstate(all="ignore"):
+        return float(np.asarray(value, np.float32).astype(kind.numpy))
+
+
+def positions(expr: Expr) -> tuple[Int, ...]:
+    """The index expressions that stand directly in an expression."""
+    if isinstance(expr, Load):
+        return (expr.index, *in_conditions(expr.mask))
+    if isinstance(expr, Position):
+        return (expr.index,)
+    if isinstance(expr, Masked):
+        return in_conditions(expr.conditions)
+    return ()
+
+
+def in_conditions(conditions: Guard) -> tuple[Int, ...]:
+    found: list[Int] = []
+    for condition in conditions:
+        found.append(condition.index)
+        found.append(condition.by if hasattr(condition, "by") else condition.limit)
+    return tuple(found)
+
+
+def parts(expr: Expr) -> tuple[Expr, ...]:
+    """The expressions directly inside an expression."""
+    if isinstance(expr, Call):
+        return expr.args
+    if isinstance(expr, Masked):
+        return (expr.value, expr.other)
+    return ()

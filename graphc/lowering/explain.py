@@ -1,0 +1,106 @@
+"""What was fused and why not more: facts about each kernel, for people."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from graphc.ir import IndexMap, Node
+from graphc.lowering.access import count, operations
+from graphc.lowering.groups import Group
+from graphc.lowering.plan import Plan
+from graphc.lowering.roles import Role, letters
+
+
+@dataclass(frozen=True)
+class Fused:
+    """One kernel. ``nodes`` are operations by name; ``stored`` tells for every value that the
+    kernel writes why it is written and not passed on.
+    """
+
+    kernel: str
+    stage: int
+    nodes: tuple[str, ...]
+    stored: tuple[tuple[str, str], ...]
+    bytes_read: int
+    bytes_written: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Facts about a whole program. ``arena_live`` is the least that any plan could need."""
+
+    kernels: tuple[Fused, ...]
+    arena_bytes: int
+    arena_live: int
+
+    def __str__(self) -> str:
+        lines = [
+            f"{len(self.kernels)} kernels, arena {self.arena_bytes} bytes "
+            f"(at most {self.arena_live} alive at once)"
+        ]
+        for k in self.kernels:
+            lines.append(
+                f"stage {k.stage}  {k.kernel}: reads {k.bytes_read} B, writes {k.bytes_written} B, "
+                f"{k.flops} operations"
+            )
+            lines.append(f"    {' '.join(k.nodes)}")
+            lines += [f"    stores {name}: {why}" for name, why in k.stored]
+        return "\n".join(lines)
+
+
+def inline_of(plan: Plan, group: Group) -> dict[Node, None]:
+    """The nodes that a group computes, inputs first."""
+    found: dict[Node, None] = {}
+    pending = [*group.cores, *plan.stores[group]]
+    if group in plan.copies:
+        return found
+    while pending:
+        node = pending.pop()
+        if node in found or plan.accesses.role(node) is Role.LEAF:
+            continue
+        found[node] = None
+        pending += [x for x in node.inputs if not plan.loads(x, group)]
+    return dict.fromkeys(sorted(found, key=lambda n: n.serial))
+
+
+def fused(
+    plan: Plan, groups: list[Group], kernel: str, stage: int, labels: Mapping[Node, str]
+) -> Fused:
+    """The facts of one kernel, which may hold several groups."""
+    nodes: list[str] = []
+    stored: list[tuple[str, str]] = []
+    read: dict[Node, int] = {}
+    written = flops = 0
+    for group in groups:
+        inside = inline_of(plan, group)
+        nodes += [n.op.name for n in inside]
+        if group in plan.copies:
+            nodes.append(f"copy of {labels[plan.copies[group]]}")
+        for node in plan.stores[group]:
+            written += count(node.shape) * node.dtype.itemsize
+            stored.append((labels[node], plan.stored.get(node, "result")))
+        for node in (*group.cores, *plan.stores[group]):
+            for at, _ in plan.reads(node, group):
+                read[at] = count(at.shape) * at.dtype.itemsize
+        for node in inside:
+            flops += _operations(plan, node)
+    return Fused(kernel, stage, tuple(nodes), tuple(stored), sum(read.values()), written, flops)
+
+
+def _operations(plan: Plan, node: Node) -> int:
+    kind = plan.accesses.role(node)
+    if kind is Role.INLINE:
+        return operations(node) * count(node.shape)
+    if kind is Role.CONTRACT or "spec" in node.attrs:
+        found = letters(node)
+        return 2 * count(tuple(found.extents.values()))
+    return count(node.inputs[0].shape) if node.inputs else 0
+
+
+def reaches_window(node: Node) -> bool:
+    """Whether a value is a view of overlapping windows: a convolution's operand."""
+    while isinstance(node.op.lower, IndexMap) and len(node.inputs) == 1:
+        if count(node.shape) > count(node.inputs[0].shape) and node.ndim > node.inputs[0].ndim:
+            return True
+        node = node.inputs[0]
+    return False

@@ -1,0 +1,174 @@
+"""Index arithmetic of whole tensors: linear positions, simplified conditions, splitting of axes."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from graphc.kernel import Condition, Divisible, InRange
+from graphc.sizes import (
+    Atom,
+    FloorDiv,
+    Int,
+    IntExpr,
+    Mod,
+    Product,
+    Symbol,
+    bounds,
+    floordiv,
+    mod,
+    product,
+    substitute,
+    symbol,
+)
+
+Index = tuple[Int, ...]
+
+
+def strides(shape: Sequence[Int]) -> tuple[Int, ...]:
+    """Row-major strides in elements."""
+    return tuple(product(shape[d + 1 :]) for d in range(len(shape)))
+
+
+def linear(index: Sequence[Int], shape: Sequence[Int]) -> Int:
+    """The row-major position of an index, with quotients and rests put together again."""
+    total: Int = 0
+    for at, stride in zip(index, strides(shape), strict=True):
+        total = total + at * stride
+    return rejoined(total)
+
+
+def unflattened(position: Int, shape: Sequence[Int]) -> Index:
+    """The index of a row-major position: the inverse of :func:`linear`."""
+    result: list[Int] = []
+    rest = position
+    for d, stride in enumerate(strides(shape)):
+        if shape[d] == 1:
+            result.append(0)
+            continue
+        whole = floordiv(rest, stride)
+        result.append(whole if d == 0 else mod(whole, shape[d]))
+    return tuple(result)
+
+
+def rejoined(value: Int) -> Int:
+    """``n/d*d + n%d`` becomes ``n``, wherever a sum holds both parts at one scale."""
+    while True:
+        better = _rejoin_once(value)
+        if better is None:
+            return value
+        value = better
+
+
+def _rejoin_once(value: Int) -> Int | None:
+    if isinstance(value, int):
+        return None
+    terms = dict(value.terms)
+    for atom, scale in value.terms:
+        if not isinstance(atom, Mod) or not isinstance(atom.divisor, int):
+            continue
+        whole = _only(floordiv(atom.numerator, atom.divisor))
+        if whole is None:
+            continue
+        wanted = scale * atom.divisor
+        if terms.get(whole) == wanted:  # n/d*d + n%d -> n
+            return value - _term(atom, scale) - _term(whole, wanted) + atom.numerator * scale
+        for other, found in value.terms:  # n%d + (n/d)%b*d -> n%(d*b)
+            if found != wanted or not isinstance(other, Mod) or not isinstance(other.divisor, int):
+                continue
+            if _only(other.numerator) == whole:
+                joined = mod(atom.numerator, atom.divisor * other.divisor) * scale
+                return value - _term(atom, scale) - _term(other, found) + joined
+    return None
+
+
+def _only(value: Int) -> Atom | None:
+    if isinstance(value, int) or value.const or len(value.terms) != 1 or value.terms[0][1] != 1:
+        return None
+    return value.terms[0][0]
+
+
+def _term(atom: Atom, scale: int) -> Int:
+    return IntExpr(((atom, scale),))
+
+
+# ------------------------------------------------------------------------------------- conditions
+
+
+def simplified(conditions: Iterable[Condition]) -> tuple[Condition, ...] | None:
+    """The conditions that are still open, each once; None when one can never hold."""
+    kept: list[Condition] = []
+    for condition in conditions:
+        holds = known(condition)
+        if holds is False:
+            return None
+        if holds is None and condition not in kept:
+            kept.append(condition)
+    return tuple(kept)
+
+
+def known(condition: Condition) -> bool | None:
+    """Whether a condition always (True) or never (False) holds; None when it depends."""
+    if isinstance(condition, Divisible):
+        rest = mod(condition.index, condition.by)
+        return rest == 0 if isinstance(rest, int) else None
+    low, high = bounds(condition.index)
+    limit = condition.limit
+    if (high is not None and high < 0) or (
+        low is not None and isinstance(limit, int) and low >= limit
+    ):
+        return False
+    if low is None or low < 0:
+        return None
+    if isinstance(limit, int):
+        return True if high is not None and high < limit else None
+    return True if _is_axis_of(condition.index, limit) else None
+
+
+def _is_axis_of(index: Int, limit: Int) -> bool:
+    atom = _only(index)
+    return isinstance(atom, Symbol) and atom.extent == limit
+
+
+def substituted(condition: Condition, replacements: Mapping[str, Int]) -> Condition:
+    if isinstance(condition, Divisible):
+        return Divisible(
+            substitute(condition.index, replacements), substitute(condition.by, replacements)
+        )
+    return InRange(
+        substitute(condition.index, replacements), substitute(condition.limit, replacements)
+    )
+
+
+# -------------------------------------------------------------------------------------- splitting
+
+
+def divisions(value: Int) -> Iterator[tuple[Symbol, int]]:
+    """Every ``axis / d`` or ``axis % d`` inside, for a whole axis that ``d`` divides evenly."""
+    if isinstance(value, int):
+        return
+    for atom, _ in value.terms:
+        yield from _atom_divisions(atom)
+
+
+def _atom_divisions(atom: Atom) -> Iterator[tuple[Symbol, int]]:
+    if isinstance(atom, Product):
+        for factor in atom.factors:
+            yield from _atom_divisions(factor)
+    elif isinstance(atom, (FloorDiv, Mod)):
+        d = atom.divisor
+        inner = _only(atom.numerator)
+        if (
+            isinstance(inner, Symbol)
+            and isinstance(d, int)
+            and isinstance(inner.extent, int)
+            and inner.extent % d == 0
+            and 1 < d < inner.extent
+        ):
+            yield inner, d
+        yield from divisions(atom.numerator)
+
+
+def halves(axis: Symbol, divisor: int) -> tuple[Int, Int, Int]:
+    """An axis in two: outer symbol, inner symbol, and the axis expressed in them."""
+    assert isinstance(axis.extent, int)
+    outer = symbol(f"{axis.name}o", axis.extent // divisor)
+    inner = symbol(f"{axis.name}i", divisor)
+    return outer, inner, outer * divisor + inner

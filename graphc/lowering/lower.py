@@ -1,0 +1,324 @@
+"""The whole lowering: a primitive graph becomes a program of kernels in stages."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from graphc.ir import INPUT, Graph, Node
+from graphc.kernel import (
+    AnyNest,
+    Axis,
+    Contraction,
+    HostStep,
+    Kernel,
+    Launch,
+    Nest,
+    Program,
+    Site,
+    Store,
+    Template,
+)
+from graphc.kernel import Role as BufferRole
+from graphc.lowering.access import operations
+from graphc.lowering.buffers import Buffers
+from graphc.lowering.contractions import contraction_nest
+from graphc.lowering.explain import Explanation, Fused, fused, inline_of, reaches_window
+from graphc.lowering.groups import Group
+from graphc.lowering.memory import Stage, lifetimes, planned
+from graphc.lowering.nests import Context, ReductionNest, map_nest
+from graphc.lowering.plan import Plan
+from graphc.lowering.rewriting import (
+    contraction_exprs,
+    contraction_indices,
+    expr_loads,
+    phase_exprs,
+    phase_indices,
+)
+from graphc.lowering.roles import Role
+from graphc.lowering.scatters import scatter_nest
+from graphc.lowering.statements import Names, SiteOf, identifier
+from graphc.sizes import Int, symbol, symbols
+
+SMALL_WORK = 1 << 18  # nests of less work share a kernel with their neighbours
+MOST_NESTS = 64
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A program, and what there is to say about it."""
+
+    program: Program
+    explanation: Explanation
+
+
+def lower(graph: Graph, *, threads: int) -> Lowered:
+    """Kernels, stages and memory for a graph of primitive rows.
+
+    Raises GraphError for rows that have to be decomposed first.
+    """
+    return _Lowering(graph, threads).run()
+
+
+class _Lowering:
+    def __init__(self, graph: Graph, threads: int) -> None:
+        self.graph = graph
+        self.threads = threads
+        self.plan = Plan(graph)
+        self.buffers = Buffers(self.plan)
+        self.sites = SiteOf()
+        self.context = Context(
+            self.plan, self.buffers, Names(graph.names, graph.locations), self.sites
+        )
+        self.names: set[str] = set()
+        self.sizes = _named_sizes(graph)
+
+    def run(self) -> Lowered:
+        stages: list[Stage] = []
+        facts: list[Fused] = []
+        for groups in self._levels():
+            launches: list[Launch] = []
+            hosts: list[HostStep] = []
+            for together in self._kernels(groups):
+                if together[0][0].role is Role.HOST:
+                    hosts.append(self._host(together[0][0]))
+                    continue
+                launch = self._launch(together)
+                launches.append(launch)
+                members = [group for group, _ in together]
+                facts.append(
+                    fused(
+                        self.plan, members, launch.kernel.name, len(stages), self.buffers.labels
+                    )
+                )
+            if launches:
+                stages.append(tuple(launches))
+            if hosts:
+                stages.append(tuple(hosts))
+        arena = planned(lifetimes(tuple(self.buffers.made.values()), stages))
+        buffers = tuple(
+            replace(b, offset=arena.offsets.get(b.name, 0))
+            if b.role is BufferRole.INTERMEDIATE
+            else b
+            for b in self.buffers.made.values()
+        )
+        program = Program(
+            name=identifier(self.graph.name),
+            buffers=buffers,
+            stages=tuple(stages),
+            arena_bytes=arena.size,
+            sizes=self.sizes,
+            sites=tuple(self._site(node) for node in self.sites.nodes),
+            names=tuple(self.buffers.users.items()),
+        )
+        return Lowered(program, Explanation(tuple(facts), arena.size, arena.live))
+
+    # --------------------------------------------------------------------------------- stages
+
+    def _levels(self) -> list[list[Group]]:
+        """Groups by stage: after everything they wait for, updates of inputs all at the end."""
+        level: dict[Group, int] = {}
+
+        def of(group: Group) -> int:
+            if group not in level:
+                level[group] = 0
+                level[group] = 1 + max((of(a) for a in group.ancestors), default=-1)
+            return level[group]
+
+        active = [g for g in self.plan.groups if g.cores or self.plan.stores[g]]
+        for group in active:
+            of(group)
+        awaited = {a for g in active for a in g.ancestors}
+        last = [g for g in active if g not in awaited and self._is_update(g)]
+        if last:
+            end = max(level[g] for g in last)
+            level.update(dict.fromkeys(last, end))
+        result: list[list[Group]] = [[] for _ in range(max(level.values(), default=-1) + 1)]
+        for group in active:
+            result[level[group]].append(group)
+        return [groups for groups in result if groups]
+
+    def _is_update(self, group: Group) -> bool:
+        if group.role is not Role.INLINE:
+            return False
+        return all(
+            self.buffers.made[b].role is BufferRole.INPUT
+            for n in self.plan.stores[group]
+            for b in self.buffers.written[group, n]
+        )
+
+    # -------------------------------------------------------------------------------- kernels
+
+    def _kernels(self, groups: Sequence[Group]) -> list[list[tuple[Group, AnyNest | None]]]:
+        """The nests of one stage, small ones of a kind together."""
+        kernels: list[list[tuple[Group, AnyNest | None]]] = []
+        shared: dict[object, list[tuple[Group, AnyNest | None]]] = {}
+        for group in groups:
+            nest = self._nest(group)
+            if isinstance(nest, Nest) and (
+                nest.schedule.work <= SMALL_WORK or self._is_update(group)
+            ):
+                kind = (nest.schedule.skeleton, self._is_update(group))
+                known = shared.get(kind)
+                if known is not None and len(known) < MOST_NESTS:
+                    known.append((group, nest))
+                    continue
+                shared[kind] = [(group, nest)]
+                kernels.append(shared[kind])
+            else:
+                kernels.append([(group, nest)])
+        return kernels
+
+    def _nest(self, group: Group) -> AnyNest | None:
+        if group.role is Role.INLINE:
+            return map_nest(group, self.context)
+        if group.role is Role.REDUCE:
+            return ReductionNest(group, self.context).build()
+        if group.role is Role.CONTRACT:
+            return contraction_nest(group, self.context)
+        if group.role is Role.SCATTER:
+            return scatter_nest(group, self.context)
+        if group.role is Role.TEMPLATE:
+            return self._template(group)
+        return None
+
+    def _template(self, group: Group) -> Template:
+        node = group.cores[0]
+        fields: tuple[tuple[str, object], ...] = (
+            ("inputs", tuple(self.buffers.load_from(x) for x in node.inputs)),
+            ("outputs", tuple(self.buffers.written[group, node])),
+            ("shape", node.inputs[0].shape if node.inputs else node.shape),
+            ("dtype", node.dtype),
+            *node.attrs.items(),
+        )
+        lower = node.op.lower
+        return Template(getattr(lower, "template", node.op.name), fields)
+
+    def _host(self, group: Group) -> HostStep:
+        node = group.cores[0]
+        return HostStep(
+            node.op.name,
+            tuple(self.buffers.load_from(x) for x in node.inputs),
+            tuple(self.buffers.written[group, node]),
+            tuple(node.attrs.items()),
+        )
+
+    def _launch(self, together: Sequence[tuple[Group, AnyNest | None]]) -> Launch:
+        nests = tuple(nest for _, nest in together if nest is not None)
+        used: dict[str, None] = {}
+        written: dict[str, None] = {}
+        indices: list[Int] = []
+        for nest in nests:
+            used.update(dict.fromkeys(_loaded(nest)))
+            written.update(dict.fromkeys(_stored(nest)))
+            indices += _extents(nest)
+        sizes = tuple(
+            name for name in self.sizes if any(s.name == name for i in indices for s in symbols(i))
+        )
+        params = self.buffers.params((*used, *written), written)
+        comments = tuple(dict.fromkeys(self._comment(group) for group, _ in together))
+        kernel = Kernel(
+            self._kernel_name([group for group, _ in together]), params, nests, sizes, comments
+        )
+        return Launch(kernel, tuple(p.name for p in params), tuple(symbol(n) for n in sizes))
+
+    # ---------------------------------------------------------------------------------- names
+
+    def _comment(self, group: Group) -> str:
+        """What a nest computes, in the words of the graph."""
+        labels = self.buffers.labels
+        nodes = self.plan.stores[group] or group.cores
+        made = ", ".join(f"{labels[n]} {n.type}" for n in nodes)
+        inside = inline_of(self.plan, group)
+        steps = " ".join(dict.fromkeys(n.op.name for n in inside)) or "copy"
+        return f"{made}: {steps}"
+
+    def _kernel_name(self, groups: Sequence[Group]) -> str:
+        stems = list(dict.fromkeys(self._stem(group) for group in groups))
+        stem = stems[0] if len(stems) == 1 else "_".join(dict.fromkeys("_".join(stems).split("_")))
+        if len(stem) > 48:
+            stem = f"{stems[0]}_and_{len(groups) - 1}_more"
+        labels = [
+            self.graph.names[n]
+            for g in groups
+            for n in self.plan.stores[g]
+            if n in self.graph.names and n.op is not INPUT
+        ]
+        if len(labels) == 1 and len(groups) == 1 and identifier(labels[0]) not in stem:
+            stem = f"{stem}_{identifier(labels[0])}"
+        name, number = stem, 1
+        while name in self.names:
+            number += 1
+            name = f"{stem}_{number}"
+        self.names.add(name)
+        return name
+
+    def _stem(self, group: Group) -> str:
+        if group in self.plan.copies:
+            return "copy"
+        if self._is_update(group):
+            return "update"
+        core = group.cores[0] if group.cores else None
+        words: list[str] = []
+        if group.role is Role.CONTRACT and core is not None:
+            windows = any(reaches_window(x) for x in core.inputs)
+            words.append("convolution" if windows else "matmul")
+        else:
+            words += [c.op.name for c in group.cores]
+        inside = [n for n in inline_of(self.plan, group) if operations(n) > 0]
+        after = [n for n in inside if core is None or n.serial > core.serial]
+        words += [n.op.name for n in after[-2:]]
+        if not words:
+            words = [n.op.name for n in self.plan.stores[group]][:2]
+        return identifier("_".join(dict.fromkeys(words)))
+
+    def _site(self, node: Node) -> Site:
+        where = self.graph.locations.get(node)
+        return Site(node.op.name, "" if where is None else str(where))
+
+
+def _named_sizes(graph: Graph) -> tuple[str, ...]:
+    names: dict[str, None] = {}
+    for node in graph.inputs:
+        for size in node.shape:
+            names.update(dict.fromkeys(s.name for s in symbols(size)))
+    return tuple(names)
+
+
+def _loaded(nest: AnyNest) -> Iterator[str]:
+    if isinstance(nest, Template):
+        yield from dict(nest.fields)["inputs"]  # type: ignore[misc]
+        return
+    exprs = (
+        contraction_exprs(nest)
+        if isinstance(nest, Contraction)
+        else (expr for phase in nest.phases for expr in phase_exprs(phase))
+    )
+    for expr in exprs:
+        for load in expr_loads(expr):
+            yield load.buffer
+
+
+def _stored(nest: AnyNest) -> Iterator[str]:
+    if isinstance(nest, Template):
+        yield from dict(nest.fields)["outputs"]  # type: ignore[misc]
+        return
+    stores: list[Store] = []
+    for phase in (nest.epilogue,) if isinstance(nest, Contraction) else nest.phases:
+        stores += [*phase.stores, *phase.final_stores]
+    for store in stores:
+        yield store.buffer
+
+
+def _extents(nest: AnyNest) -> list[Int]:
+    """Every integer expression of a nest: they may mention named sizes."""
+    if isinstance(nest, Template):
+        return []
+    axes: list[Axis] = []
+    if isinstance(nest, Contraction):
+        axes += [*nest.batch, *nest.rows, *nest.cols, *nest.depth]
+        return [*(a.extent for a in axes), *contraction_indices(nest)]
+    axes += nest.axes
+    found: list[Int] = []
+    for phase in nest.phases:
+        axes += phase.axes
+        found += list(phase_indices(phase))
+    return [*(a.extent for a in axes), *found]
