@@ -8,9 +8,12 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+
 from graphc import dtypes
 from graphc.functions.promotion import cast
-from graphc.ir import OPS
+from graphc.ops import OPS
+from graphc.tape import Storage
 from graphc.tensor import Tensor, apply
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -80,6 +83,7 @@ def assign(target: Tensor, result: Tensor, name: str) -> Tensor:
 
     Raises RuntimeError when the result's dtype category or shape does not fit.
     """
+    _keep_operands(result, target)
     if result.dtype is not target.dtype:
         if not dtypes.can_cast(result.dtype, target.dtype):
             raise RuntimeError(
@@ -88,6 +92,18 @@ def assign(target: Tensor, result: Tensor, name: str) -> Tensor:
             )
         result = cast(result, target.dtype)
     return target._write(fitted(result, target, f"{name}_"))
+
+
+def _keep_operands(result: Tensor, target: Tensor) -> None:
+    """Values of the target that the gradient of this very operation reads outlive the write."""
+    node = result._node
+    storage = target._here()._storage
+    for saved in node.saved if node is not None else ():
+        if saved is not None and saved.storage is storage:
+            if isinstance(saved.value, np.ndarray):
+                saved.value = saved.value.copy()
+            saved.storage = Storage()
+            saved.version = 0
 
 
 def fitted(result: Tensor, target: Tensor, name: str) -> Tensor:
