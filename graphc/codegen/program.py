@@ -7,7 +7,7 @@ them comes scratch memory of the kernels (:attr:`ProgramSource.arena_bytes`).
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graphc.codegen.dialect import Dialect
@@ -16,7 +16,7 @@ from graphc.codegen.layout import indented
 from graphc.codegen.nests import SHARED_WORK
 from graphc.codegen.render import Rendered, render_kernel, template_text
 from graphc.codegen.views import ProgramView, SegmentView, StageView
-from graphc.kernel import Buffer, HostStep, Kernel, Launch, Program, Role
+from graphc.kernel import Buffer, HostStep, Launch, Nest, Program, Role
 
 _LINE = 64
 _MOST_THREADS = 256
@@ -76,7 +76,9 @@ def render_program(
 
     A kernel's text depends on nothing but the kernel, so that objects can be cached by content.
     """
-    rendered = _distinct(program.kernels, dialect, line_directives)
+    # In the driver a kernel and a buffer share one scope.
+    buffers = frozenset(buffer.name for buffer in program.buffers)
+    rendered = _distinct(program.kernels, dialect, line_directives, buffers)
     distinct = {kernel.name: kernel for kernel in rendered.values()}
     units = [Unit(kernel.name + dialect.suffix, kernel.text) for kernel in distinct.values()]
     segments: tuple[SegmentView, ...] = ()
@@ -105,7 +107,7 @@ def render_program(
 
 
 def _distinct(
-    kernels: Sequence[Kernel], dialect: Dialect, line_directives: bool
+    kernels: Sequence[Kernel], dialect: Dialect, line_directives: bool, buffers: frozenset[str]
 ) -> dict[str, Rendered]:
     """Kernel name -> its source; kernels that differ in names and comments only share one."""
     found: dict[str, Rendered] = {}
@@ -116,14 +118,34 @@ def _distinct(
         canonical = _COMMENT.sub("", canonical)
         if canonical not in found:
             name = kernel.name
-            if name in _LIBRARY or name in dialect.reserved:
+            if name in _LIBRARY or name in dialect.reserved or name in buffers:
                 name += "_kernel"
-            if name in names:
+            if name in taken:
                 name += f"_{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
-            names.add(name)
+            taken.add(name)
             found[canonical] = render_kernel(kernel, dialect, name, line_directives)
         result[kernel.name] = found[canonical]
     return result
+
+
+def _split(program: Program) -> list[list[list[Launch]]]:
+    """The launches of each stage, in runs between host steps."""
+    segments: list[list[list[Launch]]] = [[]]
+    for stage in program.stages:
+        launches = [step for step in stage if isinstance(step, Launch)]
+        if launches:
+            segments[-1].append(launches)
+        if any(isinstance(step, HostStep) for step in stage):
+            segments.append([])
+    return segments
+
+
+def _entries(program: Program) -> tuple[str, ...]:
+    """The exported functions: the program's name, numbered where there are several."""
+    count = len(_split(program))
+    if count == 1:
+        return (program.name,)
+    return tuple(f"{program.name}_{number}" for number in range(count))
 
 
 def _declaration(text: str) -> str:
@@ -153,7 +175,7 @@ class _Driver:
         self.shared_bytes = max(
             (
                 sum(_aligned(self._of(launch).shared_bytes) for launch in stage)
-                for segment in self._split()
+                for segment in _split(program)
                 for stage in segment
             ),
             default=0,
@@ -163,24 +185,10 @@ class _Driver:
     def _of(self, launch: Launch) -> Rendered:
         return self.rendered[launch.kernel.name]
 
-    def _split(self) -> list[list[list[Launch]]]:
-        """Stages between host steps; a stage of host steps ends a segment."""
-        segments: list[list[list[Launch]]] = [[]]
-        for stage in self.program.stages:
-            launches = [step for step in stage if isinstance(step, Launch)]
-            if launches:
-                segments[-1].append(launches)
-            if any(isinstance(step, HostStep) for step in stage):
-                segments.append([])
-        return segments
-
     def segments(self) -> tuple[SegmentView, ...]:
-        split = self._split()
-        result = []
-        for number, stages in enumerate(split):
-            suffix = "" if len(split) == 1 else f"_{number}"
-            result.append(self._segment(f"{self.program.name}{suffix}", stages))
-        return tuple(result)
+        entries = _entries(self.program)
+        runs = _split(self.program)
+        return tuple(self._segment(e, stages) for e, stages in zip(entries, runs, strict=True))
 
     def _segment(self, entry: str, stages: list[list[Launch]]) -> SegmentView:
         threads = max((self._threads(stage) for stage in stages), default=1)
@@ -195,7 +203,7 @@ class _Driver:
 
     def _threads(self, stage: list[Launch]) -> int:
         work = sum(
-            nest.schedule.work if hasattr(nest, "schedule") else nest.work
+            nest.schedule.work if isinstance(nest, Nest) else nest.work
             for launch in stage
             if not self._of(launch).alone
             for nest in launch.kernel.nests
