@@ -41,6 +41,8 @@ class Dialect:
     vectorise: str  # the pragma before a loop whose iterations are independent
     unroll: str  # the pragma before a loop of {0} steps
     index: str = "int64_t"
+    vector_bytes: int = 64  # of the vectors that tiles of contractions are planned for
+    vector_registers: int = 32
     wide: Mapping[str, str] = field(default_factory=dict)
     reserved: frozenset[str] = frozenset()
     stored: Mapping[str, str] = field(default_factory=lambda: _STORED)
@@ -66,7 +68,10 @@ _C_WORDS = frozenset(
     """auto bool break case char const continue default do double else enum extern false float for
     goto if inline int long register restrict return short signed sizeof static struct switch true
     typedef union unsigned void volatile while asm typeof main NULL INFINITY NAN I complex
-    t scratch begin end lane width slot first last part shared own report""".split()
+    t scratch begin end lane width slot first last part shared all_shared own report
+    unit strip panel tile sums block line lanes lines packed packing to from row fresh split
+    turned strip_begin strip_end panel_begin panel_end value valid point low high left
+    steps step""".split()
 )
 _CUDA_WORDS = frozenset(
     """and and_eq bitand bitor class compl constexpr catch decltype delete dynamic_cast explicit

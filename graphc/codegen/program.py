@@ -76,9 +76,7 @@ def render_program(
 
     A kernel's text depends on nothing but the kernel, so that objects can be cached by content.
     """
-    # In the driver a kernel and a buffer share one scope.
-    buffers = frozenset(buffer.name for buffer in program.buffers)
-    rendered = _distinct(program.kernels, dialect, line_directives, buffers)
+    rendered = _distinct(program, dialect, line_directives)
     distinct = {kernel.name: kernel for kernel in rendered.values()}
     units = [Unit(kernel.name + dialect.suffix, kernel.text) for kernel in distinct.values()]
     segments: tuple[SegmentView, ...] = ()
@@ -106,16 +104,18 @@ def render_program(
     )
 
 
-def _distinct(
-    kernels: Sequence[Kernel], dialect: Dialect, line_directives: bool, buffers: frozenset[str]
-) -> dict[str, Rendered]:
-    """Kernel name -> its source; kernels that differ in names and comments only share one."""
+def _distinct(program: Program, dialect: Dialect, line_directives: bool) -> dict[str, Rendered]:
+    """Kernel name -> its source; kernels that differ in name and comments only share one."""
     found: dict[str, Rendered] = {}
-    names: set[str] = {"program"}
+    # In the driver kernels, entries and buffers share one scope.
+    buffers = {buffer.name for buffer in program.buffers} | set(program.sizes)
+    taken = {"program"} | {
+        f"{entry}{tail}" for entry in _entries(program) for tail in ("", "_body")
+    }
     result: dict[str, Rendered] = {}
-    for kernel in kernels:
-        canonical = render_kernel(kernel, dialect, "kernel").text
-        canonical = _COMMENT.sub("", canonical)
+    for kernel in program.kernels:
+        text = _COMMENT.sub("", render_kernel(kernel, dialect, "kernel").text)
+        canonical = "\n".join(line for line in text.split("\n") if line)
         if canonical not in found:
             name = kernel.name
             if name in _LIBRARY or name in dialect.reserved or name in buffers:

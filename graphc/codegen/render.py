@@ -1,6 +1,5 @@
 """Kernels as source text."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -14,8 +13,28 @@ from graphc.codegen.loops import LoopMaker
 from graphc.codegen.nests import NestRenderer, names_of
 from graphc.codegen.statements import Statements, plain
 from graphc.codegen.views import KernelView, NestText, NestView, ParamView
-from graphc.kernel import Contraction, Kernel, Nest, Param, Template
+from graphc.kernel import (
+    Call,
+    Combine,
+    Const,
+    Contraction,
+    Kernel,
+    Load,
+    Masked,
+    Nest,
+    Param,
+    Phase,
+    Position,
+    Reduction,
+    Ref,
+    Schedule,
+    Skeleton,
+    Template,
+)
 from graphc.resources import resources
+from graphc.sizes import IntExpr
+
+_LINE = 64  # bytes of a cache line: no two nests write to the same one
 
 
 @dataclass(frozen=True)
@@ -62,20 +81,20 @@ def render_kernel(
     for nest in nests:
         bodies.append(nest.text(None if alone or not nest.alone else owner))
         owner += nest.alone
-    shared = max((body.shared_bytes for body in bodies), default=0)
+    texts, shared_name, shared = _apart(bodies)
     own = max((body.own_bytes for body in bodies), default=0)
     params = [ParamView(declaration) for declaration in dialect.context]
     params += [_param(param, expressions) for param in kernel.params]
     params += [
         ParamView(f"const {dialect.index} {expressions.identifier(n)}") for n in kernel.sizes
     ]
-    for scratch, size in (("shared", shared), ("own", own)):
+    for scratch, size in ((shared_name, shared), ("own", own)):
         if size:
             params.append(ParamView(f"unsigned char *{dialect.restrict} {scratch}"))
     view = KernelView(
         name=name or kernel.name,
         params=tuple(params),
-        bodies=tuple(body.text for body in bodies),
+        bodies=tuple(texts),
         comments=tuple(plain(comment) for comment in kernel.comments),
         includes=_unique((*dialect.includes, *(i for body in bodies for i in body.includes))),
         declarations=_unique(tuple(d for body in bodies for d in body.declarations)),
@@ -106,38 +125,70 @@ class Prepared:
 
 def _prepared(kernel: Kernel, statements: Statements) -> list[Prepared]:
     result: list[Prepared] = []
-    shared = 0
     dialect = statements.expressions.dialect
     for nest in kernel.nests:
+        if isinstance(nest, Contraction) and not dialect.chunks:
+            nest = _as_sum(nest)
         if not isinstance(nest, Nest):
             result.append(Prepared("", None, templated(nest, statements)))
         elif any(axis.extent == 0 for axis in nest.axes):
             result.append(Prepared("", None, NestText("/* no points */\n", alone=True)))
         else:
-            template, view, shared = nest_view(nest, kernel.params, statements, shared)
+            maker = LoopMaker(statements.expressions, names_of(nest, kernel.params))
+            renderer = NestRenderer(statements, maker)
+            template, view = (renderer.on_cpu if dialect.chunks else renderer.on_gpu)(nest)
             alone = dialect.chunks and not view.shared and not view.parts
-            ready = NestText("", shared_bytes=shared, alone=alone)
+            ready = NestText("", shared_bytes=renderer.scratch_bytes, alone=alone)
             result.append(Prepared(f"{dialect.folder}/{template}.j2", view, ready))
     return result
 
 
-def nest_view(
-    nest: Nest, params: Sequence[Param], statements: Statements, shared: int
-) -> tuple[str, NestView, int]:
-    """Template, view and end of the shared scratch, which is taken up to ``shared`` bytes."""
-    maker = LoopMaker(statements.expressions, names_of(nest, params))
-    renderer = NestRenderer(statements, maker, shared)
-    dialect = statements.expressions.dialect
-    template, view = renderer.on_cpu(nest) if dialect.chunks else renderer.on_gpu(nest)
-    return template, view, renderer.scratch_bytes
+def _apart(bodies: list[NestText]) -> tuple[list[str], str, int]:
+    """The bodies, each with shared scratch of its own; its parameter's name, and its bytes."""
+    users = [body for body in bodies if body.shared_bytes]
+    if len(users) <= 1:
+        return [b.text for b in bodies], "shared", sum(b.shared_bytes for b in users)
+    offset = 0
+    texts = []
+    for body in bodies:
+        text = body.text
+        if body.shared_bytes:
+            text = f"unsigned char *const shared = all_shared + {offset};\n{text}"
+            offset += -(-body.shared_bytes // _LINE) * _LINE
+        texts.append(text)
+    return texts, "all_shared", offset
 
 
 def templated(nest: Contraction | Template, statements: Statements) -> NestText:
     """Nests with templates of their own."""
     dialect = statements.expressions.dialect
-    if isinstance(nest, Contraction) and dialect.chunks:
+    if isinstance(nest, Contraction):
         return contraction.text(nest, statements, template_text)
-    raise ValueError(f"{type(nest).__name__} has no {dialect.name} template")
+    fields = {name: _field(value, statements.expressions) for name, value in nest.fields}
+    return NestText(template_text(f"{dialect.folder}/{nest.name}.j2", nest=fields))
+
+
+def _field(value: object, expressions: Expressions) -> object:
+    """A field of a template: indices and expressions as text, anything else as it is."""
+    if isinstance(value, IntExpr):
+        return expressions.integer(value)
+    if isinstance(value, (Const, Ref, Load, Position, Call, Masked)):
+        return expressions.value(value)
+    return value
+
+
+def _as_sum(nest: Contraction) -> Nest:
+    """A contraction as one thread for each element: right, where no better template exists."""
+    product = Call("({0} * {1})", (nest.lhs, nest.rhs), nest.dtype)
+    phase = Phase(
+        axes=nest.depth,
+        body=(*nest.lhs_body, *nest.rhs_body),
+        reductions=(Reduction(nest.accumulator, Combine.SUM, product, nest.dtype),),
+        finals=nest.epilogue.body,
+        final_stores=nest.epilogue.stores,
+    )
+    axes = (*nest.batch, *nest.rows, *nest.cols)
+    return Nest(axes, (phase,), Schedule(Skeleton.COLUMNS, nest.work))
 
 
 def _param(param: Param, expressions: Expressions) -> ParamView:

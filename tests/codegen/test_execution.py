@@ -1,5 +1,7 @@
 """Generated C against NumPy, on one thread and on two."""
 
+from dataclasses import replace
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from kernels import (
 )
 
 from graphc.backends.c import IndexReport
-from graphc.dtypes import bfloat16, bool_, float32, float64, int32, int64
+from graphc.dtypes import bfloat16, bool_, float64, int32, int64
 from graphc.kernel import Combine, Skeleton
 from graphc.sizes import symbol
 
@@ -353,8 +355,6 @@ def test_positions_and_reserved_names():
 @THREADS
 def test_program_of_stages(threads):
     """Each stage sees what all threads wrote in the one before."""
-    from dataclasses import replace
-
     first = pointwise(500, 1000)
     second = reduced(Combine.SUM, (500, 1000), (1,), Skeleton.COLUMNS)
     renamed = tuple(replace(p, name={"x": "y", "y": "z"}[p.name]) for p in second.params)
@@ -375,4 +375,3 @@ def test_program_of_stages(threads):
         run_program(program, arrays, threads=threads)
         np.testing.assert_allclose(arrays["z"], (2 * np.tanh(x)).sum(0), rtol=1e-4, atol=1e-4)
     assert "gc_barrier(t);" in built(program)[0].units[-1].text
-    assert float32.short == "f32"

@@ -11,10 +11,10 @@ void gather(
     int64_t begin, end;
     gc_share(t, 1000, 1, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
-        const int64_t row = gc_index_wrapped(t, 3, labels[i], 50);
+        const int64_t row_ = gc_index_wrapped(t, 3, labels[i], 50);
         #pragma omp simd
         for (int64_t j = 0; j < 64; j++) {
-            y[i*64 + j] = table[row*64 + j];
+            y[i*64 + j] = table[row_*64 + j];
         }
     }
 }

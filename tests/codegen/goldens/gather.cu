@@ -10,7 +10,7 @@ extern "C" __global__ void gather(
     for (int64_t i_j = (int64_t)blockIdx.x*blockDim.x + threadIdx.x; i_j < 64000; i_j += (int64_t)gridDim.x*blockDim.x) {
         const int64_t i = i_j / 64;
         const int64_t j = i_j % 64;
-        const int64_t row = gc_index_wrapped(report, 3, labels[i], 50);
-        y[i*64 + j] = table[row*64 + j];
+        const int64_t row_ = gc_index_wrapped(report, 3, labels[i], 50);
+        y[i*64 + j] = table[row_*64 + j];
     }
 }
