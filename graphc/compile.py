@@ -260,7 +260,7 @@ class Stage(dict[str, str]):
 def _explanation(executable: "Executable") -> str:
     lowered = executable.stages.lowered
     assert lowered is not None
-    return lowered.explanation.text()
+    return str(lowered.explanation)
 
 
 def _leaves(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Tree]:
@@ -321,7 +321,7 @@ def _acceptor(leaves: Sequence[Any], numbers: set[int], captured: set[int]) -> C
                 terms.append(f"x[{i}] is v{i}")
     scope["ndarray"] = np.ndarray
     source = f"def accepts(x):\n    return ({' and '.join(terms) or 'True'})\n"
-    exec(compile(source, "<graphc arguments>", "exec"), scope)  # noqa: S102 - our own expressions
+    exec(source, scope)  # noqa: S102 - our own expressions
     return scope["accepts"]  # type: ignore[no-any-return]
 
 
@@ -655,7 +655,9 @@ def compile(  # noqa: A001 - PyTorch's name
     return CompiledFunction(model)
 
 
-def report(receipt: Receipt, graph: Graph, executables: "Sequence[Executable]", number: int) -> None:
+def report(
+    receipt: Receipt, graph: Graph, executables: "Sequence[Executable]", number: int
+) -> None:
     """Writes a compilation to ``GRAPHC_DUMP`` and prints what ``GRAPHC_DEBUG`` asks for."""
     folder = config.DUMP.value
     if folder is not None:

@@ -12,7 +12,7 @@ from graphc import config
 from graphc.backends.c import IndexReport, Program, SourceFile, address_of, build_program
 from graphc.codegen.dialect import C
 from graphc.codegen.program import render_program
-from graphc.ir import Graph
+from graphc.ir import CONSTANT, Graph
 from graphc.lowering import Lowered, lower
 from graphc.passes import run_pipeline
 
@@ -35,7 +35,7 @@ class Stages:
         for i, (name, graph) in enumerate(self.graphs.items()):
             (folder / f"{i + 1:02d}_{name}.ir").write_text(f"{graph}\n")
         if self.lowered is not None:
-            text = self.lowered.explanation.text()
+            text = str(self.lowered.explanation)
             (folder / f"{len(self.graphs) + 1:02d}_kernels.txt").write_text(f"{text}\n")
         for name, source in self.sources.items():
             (folder / name).write_text(source)
@@ -51,7 +51,7 @@ class Executable:
     def __init__(self, graph: Graph, progress: Callable[..., None] | None = None) -> None:
         self.stages = Stages()
         with _timed(self.stages, "passes"):
-            final = run_pipeline(graph, dump=self._keep)
+            final = run_pipeline(graph, dump=self._keep, verify=config.VERIFY.value)
         self.graph = final
         with _timed(self.stages, "lower"):
             self.lowered = lower(final, threads=config.get_num_threads())
@@ -70,7 +70,10 @@ class Executable:
         self._sites = program.sites
         self.output_types = [n.type for n in final.outputs]
         self._outputs = [(t.shape, t.dtype.numpy) for t in self.output_types]
-        self._constants = [np.ascontiguousarray(a) for a in self.lowered.constants]
+        # In graph order, as the lowering numbers the buffers of constants.
+        self._constants = [
+            np.ascontiguousarray(n.attrs["value"].array) for n in final.nodes if n.op is CONSTANT
+        ]
         self._constant_addresses = [address_of(a) for a in self._constants]
         written = {target for target, _ in final.writes}
         self.written = tuple(i for i, n in enumerate(final.inputs) if n in written)
