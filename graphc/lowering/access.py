@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from graphc.ir import Gather, Node, Scalar
+from graphc.ir import Gather, Node, Scalar, Scatter
 from graphc.kernel import Expr, Ref
 from graphc.lowering.elements import Elements, Guard
 from graphc.lowering.indexing import Index
@@ -66,7 +66,7 @@ def operations(node: Node) -> int:
     lower = node.op.lower
     if isinstance(lower, Scalar):
         return lower.cost
-    return 4 if isinstance(lower, Gather) else 0
+    return 4 if isinstance(lower, (Gather, Scatter)) else 0
 
 
 def count(values: tuple[Int, ...]) -> int:

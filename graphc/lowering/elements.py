@@ -15,7 +15,7 @@ import numpy as np
 from graphc import dtypes
 from graphc.dtypes import dtype as DType
 from graphc.errors import GraphError
-from graphc.ir import Contract, Gather, Generate, IndexMap, Node, Scalar, Source
+from graphc.ir import Contract, Gather, Generate, IndexMap, Node, Scalar, Scatter, Source
 from graphc.kernel import Call, Condition, Const, Expr, Load, Masked, Position
 from graphc.lowering.indexing import Index, rejoined, simplified
 from graphc.sizes import Int, symbol
@@ -74,6 +74,8 @@ class Elements:
             return self._gathered(node, lower, index, guard)
         if isinstance(lower, Contract):
             return self._multiplied(node, index, guard)
+        if isinstance(lower, Scatter):
+            return self._put(node, index, guard)
         raise GraphError(f"{node!r} is used inside a kernel before it is computed")
 
     # -------------------------------------------------------------------------------- by kind
@@ -111,13 +113,25 @@ class Elements:
 
     def _gathered(self, node: Node, lower: Gather, index: Index, guard: Guard) -> Expr:
         data, indices = node.inputs[0], node.inputs[1]
-        plan = lower.rule(index, *(x.type for x in node.inputs), **node.attrs)
-        where, dim = plan
+        where, dim = lower.rule(index, *(x.type for x in node.inputs), **node.attrs)
         position = self.value(indices, tuple(where), guard)
-        at = self.check(node, position, data.shape[dim], wrap=True)
-        if len(index) == len(data.shape) == len(where) and node.op.name == "gather":
-            return self.value(data, (*index[:dim], at, *index[dim + 1 :]), guard)
-        return self.value(data, (*index[:dim], at, *index[dim + len(where) :]), guard)
+        at = self.check(node, position, data.shape[dim], wraps(node))
+        end = dim + len(where) if wraps(node) else dim + 1
+        return self.value(data, (*index[:dim], at, *index[end:]), guard)
+
+    def _put(self, node: Node, index: Index, guard: Guard) -> Expr:
+        """A scatter with one entry along its dim: each element is or is not the one written."""
+        data, indices, values = node.inputs
+        dim = node.attrs["dim"]
+        where = (*index[:dim], 0, *index[dim + 1 :])
+        position = self.value(indices, where, guard)
+        at = self.check(node, position, data.shape[dim], wraps(node))
+        old = self.value(data, index, guard)
+        new = self.value(values, where, guard)
+        if node.attrs["add"]:
+            new = rounded(Call("({0} + {1})", (old, new), node.dtype))
+        here = (Position(index[dim], dtypes.int64), Position(at, dtypes.int64))
+        return Call("({0} == {1} ? {2} : {3})", (*here, new, old), node.dtype)
 
     def _multiplied(self, node: Node, index: Index, guard: Guard) -> Expr:
         """A contraction that sums over nothing: a product of two elements."""
@@ -134,6 +148,15 @@ class Elements:
         name = f"at_{len(self.checked)}" if self.checked else "at"
         self.checked[name] = Checked(name, expr, limit, node, wrap)
         return symbol(name, limit if limit != 1 else None)
+
+
+def wraps(node: Node) -> bool:
+    """Whether negative entries of an index count from the end.
+
+    They do where the index stands in the place of a dim (``take``, ``put_index``), not where it
+    has the rank of the data.
+    """
+    return node.op.name not in ("gather", "scatter")
 
 
 def contracted(node: Node, index: Index, sweep: Mapping[str, Int]) -> tuple[Index, Index]:

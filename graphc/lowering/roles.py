@@ -19,7 +19,7 @@ from graphc.ir import (
     Scatter,
 )
 from graphc.kernel import Combine
-from graphc.lowering.elements import contracted
+from graphc.lowering.elements import contracted, wraps
 from graphc.lowering.indexing import Index
 from graphc.sizes import Int, product
 
@@ -43,7 +43,7 @@ def role(node: Node) -> Role:
     if isinstance(lower, Contract):
         return _contract_role(node)
     if isinstance(lower, Scatter):
-        return Role.SCATTER
+        return Role.INLINE if _writes_one(node) else Role.SCATTER
     if isinstance(lower, Named):
         return Role.TEMPLATE
     if isinstance(lower, Host):
@@ -93,6 +93,17 @@ def _contract_role(node: Node) -> Role:
     if found.size(found.rows) == 1 or found.size(found.cols) == 1:
         return Role.REDUCE
     return Role.CONTRACT
+
+
+def _writes_one(node: Node) -> bool:
+    """Whether a scatter writes one element along its dim, everywhere: a pointwise choice."""
+    data, index, _ = node.inputs
+    dim = node.attrs["dim"]
+    if wraps(node) or index.shape[dim] != 1 or data.shape[dim] == 0:
+        return False
+    return all(
+        a == b for d, (a, b) in enumerate(zip(data.shape, index.shape, strict=True)) if d != dim
+    )
 
 
 # ------------------------------------------------------------------------------------- reductions
