@@ -5,6 +5,7 @@ render_program(program, C)    its distinct kernels and the driver that calls the
 """
 
 from graphc.codegen.dialect import CUDA, C, Dialect
+from graphc.codegen.grid import Grid, launch_grid
 from graphc.codegen.program import ProgramSource, Unit, pointer_slots, render_program
 from graphc.codegen.render import Rendered, render_kernel
 
@@ -12,9 +13,11 @@ __all__ = [
     "CUDA",
     "C",
     "Dialect",
+    "Grid",
     "ProgramSource",
     "Rendered",
     "Unit",
+    "launch_grid",
     "pointer_slots",
     "render_kernel",
     "render_program",

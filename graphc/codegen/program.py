@@ -81,7 +81,7 @@ def render_program(
     units = [Unit(kernel.name + dialect.suffix, kernel.text) for kernel in distinct.values()]
     segments: tuple[SegmentView, ...] = ()
     shared = 0
-    own = max((kernel.own_bytes for kernel in distinct.values()), default=0)
+    own = max((_aligned(kernel.own_bytes) for kernel in distinct.values()), default=0)
     if dialect.chunks:
         writer = _Driver(program, dialect, rendered)
         segments = writer.segments()
