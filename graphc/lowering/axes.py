@@ -16,6 +16,7 @@ from graphc.lowering.rewriting import (
     in_contraction,
     in_nest,
     in_phase,
+    names_in,
     phase_indices,
 )
 from graphc.sizes import Int, Symbol, substitute, symbol, symbols
@@ -41,7 +42,7 @@ def tidy(nest: Nest) -> Nest:
     nest = _split(nest)
     nest = replace(nest, axes=_real(nest.axes))
     nest = _merged_outer(nest)
-    return replace(nest, phases=tuple(_merged_phase(p) for p in nest.phases))
+    return _relabelled(replace(nest, phases=tuple(_merged_phase(p) for p in nest.phases)))
 
 
 def _real(axes: Sequence[Axis]) -> Axes:
@@ -150,6 +151,38 @@ def _merged_phase(phase: Phase) -> Phase:
         phase.axes, lambda p: list(phase_indices(p)), in_phase, phase
     )
     return replace(changed, axes=axes)
+
+
+LETTERS = "ijklmnopqr"
+
+
+def _relabelled(nest: Nest) -> Nest:
+    """Names the axes i, j, k, ... again after splitting and merging have left gaps."""
+    mentioned = {s.name for index in _indices(nest) for s in symbols(index)}
+    phases = nest.phases
+    fixed = mentioned - {a.name for p in (nest, *phases) for a in p.axes}
+    fixed |= names_in(nest)
+    free = (letter * n for n in (1, 2, 3) for letter in LETTERS if letter * n not in fixed)
+    names: dict[str, str] = {}
+    for axis in (*nest.axes, *(a for p in phases for a in p.axes)):
+        if axis.name not in names:
+            names[axis.name] = next(free)
+
+    def change(index: Int) -> Int:
+        if isinstance(index, int):
+            return index
+        found = {s.name: s for s in symbols(index) if s.name in names}
+        return substitute(index, {n: symbol(names[n], s.extent) for n, s in found.items()})
+
+    def named(axes: Axes) -> Axes:
+        return tuple(Axis(names[a.name], a.extent) for a in axes)
+
+    nest = in_nest(nest, change)
+    return replace(
+        nest,
+        axes=named(nest.axes),
+        phases=tuple(replace(p, axes=named(p.axes)) for p in nest.phases),
+    )
 
 
 def tidy_contraction(nest: Contraction) -> Contraction:

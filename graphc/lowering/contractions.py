@@ -66,7 +66,7 @@ def _operand(
     def source(at: Node, where: Index, guard: Guard) -> Expr | None:
         return context.load(at, where, guard) if context.from_memory(at, group) else None
 
-    elements = Elements(source)
+    elements = Elements(source, scope.indices)
     writer = Writer(elements, context.names, scope, context.sites)
     (value,) = writer.write([elements.value(node, index)])
     return value, tuple(writer.statements)
@@ -85,15 +85,12 @@ def _epilogue(
             return total
         return context.load(at, where, guard) if context.from_memory(at, group) else None
 
-    elements = Elements(source)
+    elements = Elements(source, scope.indices)
     writer = Writer(elements, context.names, scope, context.sites)
     nodes = context.plan.stores[group]
     place = linear(index, core.shape)
     indices = [index if n is core else unflattened(place, n.shape) for n in nodes]
-    values = [
-        total if n is core else elements.computed(n, i)
-        for n, i in zip(nodes, indices, strict=True)
-    ]
+    values = [elements.value(n, i) for n, i in zip(nodes, indices, strict=True)]
     written = {b for n in nodes for b in context.buffers.written[group, n]}
     if sum(len(context.buffers.written[group, n]) for n in nodes) > 1:
         writer.pin(values, written)

@@ -41,10 +41,12 @@ class Checked:
 @dataclass
 class Elements:
     """Composes expressions. ``guard`` are conditions under which alone a value matters: loads
-    must not touch memory where they fail, arithmetic may do anything.
+    must not touch memory where they fail, arithmetic may do anything. ``index_names`` is shared by
+    the phases of a nest, so that one check has one name in all of them.
     """
 
     source: SourceOf
+    index_names: dict[tuple[Node, Expr, Int], str] = field(default_factory=dict)
     checked: dict[str, Checked] = field(default_factory=dict)
     origins: dict[int, Node] = field(default_factory=dict)
     _memo: dict[tuple[Node, Index, Guard], Expr] = field(default_factory=dict)
@@ -142,11 +144,12 @@ class Elements:
 
     def check(self, node: Node, expr: Expr, limit: Int, wrap: bool) -> Int:
         """A value as an index below ``limit``, reported when it is outside."""
-        for known in self.checked.values():
-            if known.expr is expr and known.limit == limit and known.node is node:
-                return symbol(known.name, limit if limit != 1 else None)
-        name = f"at_{len(self.checked)}" if self.checked else "at"
-        self.checked[name] = Checked(name, expr, limit, node, wrap)
+        key = (node, expr, limit)
+        name = self.index_names.get(key)
+        if name is None:
+            count = len(self.index_names)
+            name = self.index_names[key] = f"at_{count + 1}" if count else "at"
+        self.checked.setdefault(name, Checked(name, expr, limit, node, wrap))
         return symbol(name, limit if limit != 1 else None)
 
 

@@ -6,7 +6,7 @@ later (:mod:`graphc.lowering.storage`). Groups never depend on each other in a c
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from graphc.ir import Graph, Node
 from graphc.lowering.access import Accesses, count, own_axes
@@ -119,6 +119,9 @@ class Grouping:
         joined = self._producer(access.reads, here, needed) or self._sibling(
             sweep, access.reads, needed
         )
+        if joined is not None:
+            joined = self._merged(joined, access.reads, here)
+            needed = {self.group[read] for read, _ in access.reads if read in self.group}
         if joined is None:
             joined = Group(Role.REDUCE, rows=sweep.rows)
             self._start(joined, node, needed)
@@ -139,6 +142,43 @@ class Grouping:
             if all(linear(index, read.shape) == here for read, index in mine):
                 return group
         return None
+
+    def _merged(self, group: Group, reads: list[tuple[Node, Index]], place: Int) -> Group:
+        """``group`` with every other group of the same rows that is read at the same row."""
+        for other in dict.fromkeys(self.group[n] for n, _ in reads if n in self.group):
+            if other is group or other.role is not Role.REDUCE or other.rows != group.rows:
+                continue
+            mine = [(n, i) for n, i in reads if self.group.get(n) is other]
+            if not mine or any(linear(index, read.shape) != place for read, index in mine):
+                continue
+            if not self._between(group, other):
+                group = self._merge(group, other)
+        return group
+
+    def _between(self, a: Group, b: Group) -> bool:
+        """Whether a third group lies on a path from one to the other."""
+        return any(a in x.ancestors for x in b.ancestors if x is not a) or any(
+            b in x.ancestors for x in a.ancestors if x is not b
+        )
+
+    def _merge(self, a: Group, b: Group) -> Group:
+        """Makes one group of two that have the same rows."""
+        first, second = sorted((a, b), key=self.groups.index)
+        first.cores = sorted((*first.cores, *second.cores), key=lambda n: n.serial)
+        first.reads |= second.reads
+        first.serial = second.serial
+        self.groups.remove(second)
+        for node in second.cores:
+            self.group[node] = first
+        for node, home in self.home.items():
+            if home.group is second:
+                self.home[node] = replace(home, group=first)
+        first.ancestors = (first.ancestors | second.ancestors) - {first, second}
+        for other in self.groups:
+            if first in other.ancestors or second in other.ancestors:
+                other.ancestors.discard(second)
+                other.ancestors |= {first, *first.ancestors}
+        return first
 
     def _sibling(
         self, sweep: Sweep, reads: list[tuple[Node, Index]], needed: set[Group]
@@ -170,6 +210,9 @@ class Grouping:
             mine = [(n, i) for n, i in access.reads if self.group.get(n) is group]
             home = self._home(node, group, mine)
             if home is not None:
+                if group.role is Role.REDUCE:
+                    place = linear(mine[0][1], mine[0][0].shape)
+                    home = replace(home, group=self._merged(group, access.reads, place))
                 self.home[node] = home
                 return
 

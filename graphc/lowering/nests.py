@@ -80,16 +80,14 @@ def map_nest(group: Group, context: Context) -> Nest:
     scope = context.scope()
     axes = [Axis(n, e) for n, e in zip(axis_names(len(group.rows), scope), group.rows, strict=True)]
     index = tuple(axis.index for axis in axes)
-    copy = group in plan.copies
 
     def source(node: Node, at: Index, guard: Guard) -> Expr | None:
         return context.load(node, at, guard) if context.from_memory(node, group) else None
 
-    elements = Elements(source)
+    elements = Elements(source, scope.indices)
     writer = Writer(elements, context.names, scope, context.sites)
     members = plan.stores[group]
-    values = [elements.value(n, index) if copy or not context.from_memory(n, group)
-              else elements.computed(n, index) for n in members]
+    values = [elements.value(n, index) for n in members]
     stores = _stores(writer, context, group, members, values, [index] * len(members))
     nest = Nest(tuple(axes), (Phase(body=tuple(writer.statements), stores=stores),))
     return scheduled(tidy(nest), work_of(plan, group))
@@ -278,7 +276,7 @@ class ReductionNest:
         return scheduled(tidy(nest), work_of(self.plan, self.group))
 
     def _elements(self) -> tuple[Elements, Writer]:
-        elements = Elements(self._source)
+        elements = Elements(self._source, self.scope.indices)
         return elements, Writer(elements, self.context.names, self.scope, self.context.sites)
 
     def _swept(self, part: _Part) -> Phase:
@@ -299,7 +297,7 @@ class ReductionNest:
         for node in part.full:
             index = self._index(node, at)
             indices.append(index)
-            values.append(elements.computed(node, index))
+            values.append(elements.value(node, index))
         written = {b for n in part.full for b in self.context.buffers.written[self.group, n]}
         writer.pin(values, written)
         short = writer.write(values)
@@ -350,10 +348,7 @@ class ReductionNest:
             self.refs[node] = ref
             (short,) = writer.write([value])
             writer.statements.append(Let(ref.name, short, self.context.names.line(node)))
-        values = []
-        for node in part.rows:
-            known = self.refs.get(node)
-            values.append(known or elements.computed(node, self._row_index(node)))
+        values = [elements.value(node, self._row_index(node)) for node in part.rows]
         short_values = writer.write(values)
         stores = tuple(
             Store(buffer, linear(self._row_index(node), node.shape), value)

@@ -186,7 +186,7 @@ class Plan:
             if not missing:
                 return
             self._reads.clear()
-            for node in missing:
+            for node in sorted(missing, key=lambda n: n.serial):
                 self.stored[node] = "used by another kernel"
 
     # -------------------------------------------------------------------------------- copies

@@ -142,6 +142,18 @@ def phase_indices(phase: Phase) -> Iterator[Int]:
         yield store.index
 
 
+def names_in(nest: Nest) -> set[str]:
+    """Every name in a nest but those of its axes: buffers, statements and reductions."""
+    found: set[str] = set()
+    for phase in nest.phases:
+        found.update(s.name for s in (*phase.body, *phase.finals))
+        found.update(r.name for r in phase.reductions)
+        found.update(s.buffer for s in (*phase.stores, *phase.final_stores))
+        for expr in phase_exprs(phase):
+            found.update(load.buffer for load in expr_loads(expr))
+    return found
+
+
 def contraction_exprs(nest: Contraction) -> Iterator[Expr]:
     for statement in (*nest.lhs_body, *nest.rhs_body):
         yield statement.expr

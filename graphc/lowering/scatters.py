@@ -64,7 +64,7 @@ def _elements(group: Group, context: Context, scope: Scope) -> tuple[Elements, W
     def source(node: Node, index: Index, guard: Guard) -> Expr | None:
         return context.load(node, index, guard) if context.from_memory(node, group) else None
 
-    elements = Elements(source)
+    elements = Elements(source, scope.indices)
     return elements, Writer(elements, context.names, scope, context.sites)
 
 

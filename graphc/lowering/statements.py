@@ -55,6 +55,7 @@ class Scope:
     """The names that are taken in one nest; equal expressions in two phases share a name."""
 
     taken: set[str] = field(default_factory=set)
+    indices: dict[tuple[Node, Expr, Int], str] = field(default_factory=dict)
 
     def fresh(self, stem: str) -> str:
         name, count = stem, 1

@@ -26,11 +26,16 @@ class Storage:
         self.accesses = grouping.accesses
         self.forced = dict.fromkeys(graph.results)
         self.stored: dict[Node, str] = {}  # node -> why
+        self._earlier: dict[Node, str] = {}
         self._contexts: dict[Node, frozenset[object]] = {}
-        for node in graph.nodes:
-            reason = self._reason(node)
-            if reason:
-                self.stored[node] = reason
+        for _ in range(2):  # the second time it is known where values stop being composed
+            self._earlier = self.stored
+            self.stored = {}
+            self._contexts = {}
+            for node in graph.nodes:
+                reason = self._reason(node)
+                if reason:
+                    self.stored[node] = reason
 
     # ------------------------------------------------------------------------------- decisions
 
@@ -120,7 +125,7 @@ class Storage:
             home = self.grouping.home.get(node)
             if group is not None:
                 found = frozenset([group])
-            elif node in self.forced:
+            elif node in self.forced or node in self._earlier:
                 found = frozenset([home.group if home else ("map", node.shape)])
             else:
                 users = self.graph.users[node]
