@@ -41,18 +41,11 @@ from graphc.codegen.tiling import (
     roles,
     transposed,
 )
-from graphc.kernel import Axis, Contraction, Index, InRange, Ref
-from graphc.sizes import Int, IntExpr, bounds, coefficient, product, substitute, symbol, symbols
+from graphc.kernel import Axis, Contraction, Index, InRange
+from graphc.sizes import Int, coefficient, product, substitute, symbol, symbols
 
 _FLOATS = {"f32": 4, "f64": 8}
 _ALIGNED = 64
-
-# Variables of the templates: buffers and axes must not be called so.
-RESERVED = frozenset(
-    """unit strip panel tile sums block line lane lines lanes packed to from row fresh
-    strip_begin strip_end panel_begin panel_end split turned value point packing""".split()
-)
-
 
 # ----------------------------------------------------------------------------------------- views
 
@@ -235,33 +228,29 @@ AnyContractionView = ContractionView | PlainView
 
 def view(
     nest: Contraction,
-    expressions: Expressions,
+    statements: Statements,
     name: str,
-    vectors: Vectors = Vectors(),
-    line_directives: bool = False,
-    shared_offset: int = 0,
 ) -> AnyContractionView:
     """The view of a contraction, for the template ``c/<view.template>.j2``.
 
     ``name`` begins the names of the tile functions, which ``c/contraction_tile.j2`` prints from
-    ``view.tiles`` in front of the kernel. The nest's scratch starts ``shared_offset`` bytes into
-    the kernel's shared scratch. Raises ValueError when the epilogue holds loops or reductions.
+    ``view.tiles`` in front of the kernel. Raises ValueError when the epilogue holds loops or
+    reductions.
     """
     epilogue = nest.epilogue
     if epilogue.axes or epilogue.reductions or epilogue.finals or epilogue.final_stores:
         raise ValueError("the epilogue of a contraction is straight-line code and stores")
     axes = (*nest.batch, *nest.rows, *nest.cols, *nest.depth)
     empty = any(axis.extent == 0 for axis in axes)
-    statements = Statements(expressions, line_directives)
     if nest.dtype.short not in _FLOATS and nest.dtype.short not in ("f16", "bf16") or empty:
-        return _plain(nest, expressions, statements)
-    return _Builder(nest, expressions, statements, name, vectors, shared_offset).view()
+        return _plain(nest, statements)
+    return _Builder(nest, statements, name).view()
 
 
 def text(nest: Contraction, statements: Statements, fill: Callable[..., str]) -> NestText:
     """A contraction as text; ``fill`` renders a template by name."""
     expressions = statements.expressions
-    made = view(nest, expressions, f"{expressions.identifier(nest.accumulator)}_tile")
+    made = view(nest, statements, f"{expressions.identifier(nest.accumulator)}_tile")
     folder = expressions.dialect.folder
     return NestText(
         fill(f"{folder}/{made.template}.j2", nest=made),
@@ -271,14 +260,6 @@ def text(nest: Contraction, statements: Statements, fill: Callable[..., str]) ->
         own_bytes=made.own_bytes,
         alone=made.alone,
     )
-
-
-def scratch_bytes(
-    nest: Contraction, expressions: Expressions, nthreads: int, vectors: Vectors = Vectors()
-) -> int:
-    """Bytes of scratch memory that a contraction needs in all."""
-    made = view(nest, expressions, "contraction", vectors)
-    return made.shared_bytes + nthreads * made.own_bytes
 
 
 # ----------------------------------------------------------------------------------------- loops
@@ -301,12 +282,14 @@ def _decode(
                 text += f" % {expressions.operand(count)}"
             if step != 1:
                 text += f" * {step}"
-        lines.append(f"const int64_t {expressions.identifier(name)} = {text};")
+        lines.append(f"const int64_t {name} = {text};")
         inner = inner * count
     return tuple(reversed(lines))
 
 
-def _plain(nest: Contraction, expressions: Expressions, statements: Statements) -> PlainView:
+def _plain(nest: Contraction, statements: Statements) -> PlainView:
+    expressions = statements.expressions
+
     def loops(axes: Iterable[Axis]) -> tuple[Loop, ...]:
         return tuple(
             Loop(expressions.identifier(a.name), "0", expressions.integer(a.extent)) for a in axes
@@ -319,7 +302,7 @@ def _plain(nest: Contraction, expressions: Expressions, statements: Statements) 
         comments=(_shape(nest),),
         serial=nest.work < SERIAL_WORK,
         points=expressions.integer(product(axis.extent for axis in outer)),
-        decode=_decode(expressions, "point", [(a.name, a.extent, 1) for a in outer]),
+        decode=_decode(expressions, "point", [(expressions.identifier(a.name), a.extent, 1) for a in outer]),
         cols=loops(nest.cols),
         depth=loops(nest.depth),
         kind=kind,
@@ -353,14 +336,15 @@ class _Builder:
     """Puts one contraction's view together."""
 
     original: Contraction
-    render: Expressions
     statements: Statements
     name: str
-    vectors: Vectors
-    shared_offset: int
     nest: Contraction = field(init=False)
     sides: Sides = field(init=False)
     plan: Plan = field(init=False)
+
+    @property
+    def render(self) -> Expressions:
+        return self.statements.expressions
 
     def __post_init__(self) -> None:
         nest = simplified(self.original)
@@ -371,7 +355,9 @@ class _Builder:
         stored = self.render.stored
         lhs = operand(nest.lhs, nest.lhs_body, axes, short, stored)
         rhs = operand(nest.rhs, nest.rhs_body, axes, short, stored)
-        self.plan = plan(nest, lhs, rhs, self.vectors, self.size)
+        dialect = self.render.dialect
+        vectors = Vectors(dialect.vector_bytes, dialect.vector_registers)
+        self.plan = plan(nest, lhs, rhs, vectors, self.size)
         self.nest = nest
         self.sides = next(s for s in roles(nest, lhs, rhs) if s.swapped == self.plan.swapped)
         self.width = self.plan.width
@@ -393,14 +379,10 @@ class _Builder:
 
     def _tile_decode(self, var: str, tiling: Tiling) -> tuple[str, ...]:
         entries = [
-            (self._from(axis) if step > 1 else axis.name, count, step)
+            (self.render.identifier(self._from(axis) if step > 1 else axis.name), count, step)
             for axis, step, count in zip(tiling.axes, tiling.steps, tiling.counts)
         ]
         return _decode(self.render, var, entries)
-
-    @property
-    def _panel_tiling(self) -> Tiling:
-        return self.plan.lanes
 
     # -------------------------------------------------------------------------------- depth
 
@@ -447,14 +429,14 @@ class _Builder:
         strips, panels = lines.count, lanes.count
         strip_units = (strips + (chosen.strips_per_unit - 1)) // chosen.strips_per_unit
         panel_units = (panels + (chosen.panels_per_unit - 1)) // chosen.panels_per_unit
-        entries: list[tuple[str, Int, int]] = [(a.name, a.extent, 1) for a in nest.batch]
+        entries = self._batch(nest.batch)
         entries.append(("split", chosen.splits, 1))
         entries.append(("strip_begin", strip_units, chosen.strips_per_unit))
         entries.append(("panel_begin", panel_units, chosen.panels_per_unit))
         units = product(count for _, count, _ in entries)
-        tile_entries = [(a.name, a.extent, 1) for a in nest.batch]
+        tile_entries = self._batch(nest.batch)
         tile_entries += [("panel", panels, 1), ("strip", strips, 1)]
-        memory = _Memory(self.size, self.shared_offset)
+        memory = _Memory(self.size)
         shared_text, pack_lanes = "", None
         if chosen.lanes_packing is Packing.SHARED:
             self.lane_batch = [a for a in nest.batch if self.sides.lane.moves(a)]
@@ -462,7 +444,7 @@ class _Builder:
             depth = product(axis.extent for axis in nest.depth)
             start = memory.shared(count * depth * lanes.size, slack=self.width)
             shared_text = integer(count)
-            number = self._number([(a.name, a.extent) for a in self.lane_batch], panels)
+            number = self._number(self._batch(self.lane_batch), "panel", panels)
             panel_size = depth * lanes.size
             self.lane_base = f"{start} + {number}*{self.render.operand(panel_size)}"
             shared_to = f"{start} + packing*{self.render.operand(panel_size)}"
@@ -482,9 +464,8 @@ class _Builder:
         if chosen.splits > 1:
             tiles = product(count for _, count, _ in tile_entries)
             start = memory.shared(tiles * tile_size * chosen.splits)
-            number = self._number(
-                [("split", chosen.splits), *((a.name, a.extent) for a in nest.batch),
-                 ("panel", panels)], strips, "strip")
+            outer = [("split", chosen.splits, 1), *tile_entries[:-1]]
+            number = self._number(outer, "strip", strips)
             sums = f"{start} + {number}*{tile_size}"
         elif chosen.block:
             start = memory.own(tile_size * chosen.strips_per_unit * chosen.panels_per_unit)
@@ -566,17 +547,22 @@ class _Builder:
                 return f"{begin} + {step}"
         return f"gc_least({begin} + {step}, {self.render.integer(count)})"
 
-    def _number(
-        self, outer: Sequence[tuple[str, Int]], count: Int, last: str = "panel"
-    ) -> str:
-        """The flat number of ``last`` among ``count`` within the outer ones, as text."""
-        total: Int = 0
-        for name, extent in outer:
-            total = total * extent + symbol(name)
-        return self.render.operand(total * count + symbol(last))
+    def _number(self, outer: Sequence[tuple[str, Int, int]], last: str, count: Int) -> str:
+        """The flat number of ``last``, one of ``count``, within the outer ones."""
+        text = ""
+        for name, extent in [*((name, extent) for name, extent, _ in outer), (last, count)]:
+            if not text:
+                text = name
+                continue
+            text = text if text.isidentifier() else f"({text})"
+            text = f"{text}*{self.render.operand(extent)} + {name}"
+        return text if text.isidentifier() else f"({text})"
+
+    def _batch(self, axes: Sequence[Axis]) -> list[tuple[str, Int, int]]:
+        return [(self.render.identifier(axis.name), axis.extent, 1) for axis in axes]
 
     def _shared_decode(self, panels: Int) -> tuple[str, ...]:
-        entries: list[tuple[str, Int, int]] = [(a.name, a.extent, 1) for a in self.lane_batch]
+        entries = self._batch(self.lane_batch)
         entries.append(("panel", panels, 1))
         return _decode(self.render, "packing", entries)
 
@@ -628,7 +614,7 @@ class _Builder:
         first = 0 if whole else self.cut
         begin, end = ("0", "") if whole or not depth else self._range()
         starts = self._starts(tiling)
-        inner = next((n for n in range(len(tiling.axes) - 1, -1, -1) if tiling.steps[n] > 1), None)
+        inner = next((n for n in reversed(range(len(tiling.axes))) if tiling.steps[n] > 1), None)
         run_axis = tiling.axes[inner] if inner is not None else None
         loops = []
         for number, axis in enumerate(depth[first:]):
@@ -680,7 +666,7 @@ class _Builder:
             if how == "across":
                 loops, merged, count = self._merged(side, first, loops)
                 index = index + merged
-                stride = self.render.integer(side.stride(run_axis.name) or 0)
+                stride = self.render.integer(side.step(run_axis.name))
                 at = self._merged_at(first, flat_begin, loops)
             else:
                 index = index + offset(side, {a.name: symbol(a.name) for a in depth})
@@ -742,9 +728,9 @@ class _Builder:
         index: Int = 0
         for place, axis in enumerate(depth):
             if place < number:
-                index = index + (side.stride(axis.name) or 0) * symbol(axis.name)
+                index = index + side.step(axis.name) * symbol(axis.name)
         if number == first and loops[0].begin != "0":
-            index = index + (side.stride(depth[first].name) or 0) * symbol(loops[0].begin)
+            index = index + side.step(depth[first].name) * symbol(loops[0].begin)
         steps = inner
         if number == first:
             span = f"({loops[0].end} - {loops[0].begin})" if loops[0].begin != "0" else loops[0].end
@@ -791,10 +777,7 @@ class _Builder:
         lane_cases: list[tuple[int, str]] = [(chosen.lanes.size, "")]
         number = chosen.lanes.ragged
         if number is not None and (chosen.dot or chosen.lanes.short):
-            axis, step = chosen.lanes.axes[number], chosen.lanes.steps[number]
-            short = chosen.lanes.short
-            lane_cases = self._cases(chosen.lanes, number, short)
-            del axis, step
+            lane_cases = self._cases(chosen.lanes, number, chosen.lanes.short)
         tiles, calls = [], []
         for lines, line_condition in line_sizes:
             for lanes, lane_condition in lane_cases:
@@ -825,8 +808,7 @@ class _Builder:
         flat = not direct_lines and not direct_lanes
         if flat:  # both packed: one loop over the steps of the block
             loops = (Loop("step", "0", "steps"),) if depth else ()
-            line_at = symbol("step") * chosen.lines.size if depth else 0
-            lane_at = symbol("step") * chosen.lanes.size if depth else 0
+            line_at = lane_at = 0
         line_loops, line_place, line_number = self._line_loops(lines, direct_lines)
         used = {s.name for value in (line_at, lane_at, line_place) for s in symbols(value)}
         for text_value in self._mask_values:
@@ -834,9 +816,10 @@ class _Builder:
         for loop_axis in depth[self.cut :]:
             used |= {s.name for s in symbols(loop_axis.extent)} if not flat else set()
         own = {a.name for a in depth[self.cut :]} | {f"{a.name}_in" for a in chosen.lines.axes}
-        own |= {"step", "i", *(self._range() if depth else ())}
+        own |= {"i", *(self._range() if depth else ())}
         params: list[tuple[str, str]] = []
-        if depth and flat:
+        flat = flat and bool(depth)
+        if flat:
             inner = product(axis.extent for axis in depth[self.cut + 1 :])
             begin, end = self._range()
             span = f"({end} - {begin})"
@@ -844,14 +827,12 @@ class _Builder:
             params.append(("steps", steps))
         elif depth:
             params += [(self._range()[0],) * 2, (self._range()[1],) * 2]
-        params += [(n, n) for n in sorted(used - own)]
-        lines_text = "lines" if True else ""
-        del lines_text
+        params += [(self.render.identifier(n),) * 2 for n in sorted(used - own)]
         arguments = [self._line_pointer(direct_lines), self._lane_pointer(direct_lanes), "sums"]
-        arguments += [self.render.identifier(a) if a.isidentifier() else a for _, a in params]
+        arguments += [a for _, a in params]
         signature = [f"const {self.kind} *restrict lines", f"const {self.kind} *restrict lanes"]
         signature += [f"{self.kind} *restrict sums"]
-        signature += [f"int64_t {self.render.identifier(n)}" for n, _ in params]
+        signature += [f"int64_t {n}" for n, _ in params]
         fresh = chosen.block is not None
         if fresh:
             signature.append("bool fresh")
@@ -873,8 +854,8 @@ class _Builder:
                 params=tuple(signature),
                 ranged=ranged,
                 loops=loops,
-                line_offset=self.render.integer(line_at),
-                lane_offset=self.render.integer(lane_at),
+                line_offset=f"step*{chosen.lines.size}" if flat else self.render.integer(line_at),
+                lane_offset=f"step*{chosen.lanes.size}" if flat else self.render.integer(lane_at),
                 line_loops=line_loops,
                 line_place=self.render.integer(line_place),
                 line_number=self.render.integer(line_number),
@@ -936,7 +917,7 @@ class _Builder:
             count = (fixed(axis) or 0) % step if at == ragged else step
             var = f"{axis.name}_in"
             loops.append(Loop(var, "0", str(count), literal=True))
-            place = place + (self.sides.line.stride(axis.name) or 0) * symbol(var)
+            place = place + self.sides.line.step(axis.name) * symbol(var)
             number = number * step + symbol(var)
         return tuple(loops), place, number
 
@@ -953,14 +934,13 @@ class _Builder:
         repeats = tiling.size // along if tiling.axes else 1
         count = lanes // repeats if tiling.axes else 1
         axis = tiling.axes[-1] if tiling.axes else None
-        extent = fixed(axis) if axis is not None else 1
         skips, before, low, high = self._masks(axis) if direct else ({}, (), "", "")
         loads, places = [], []
         outer = next((a for a, s in zip(tiling.axes[:-1], tiling.steps) if s > 1), None)
         for repeat in range(repeats):
             shift: Int = 0
             if outer is not None and direct:
-                shift = (self.sides.lane.stride(outer.name) or 0) * repeat
+                shift = self.sides.lane.step(outer.name) * repeat
             for start in range(0, count, width):
                 place = repeat * along + start
                 places.append(str(place))
@@ -976,7 +956,6 @@ class _Builder:
                     loads.append(f"gc_load_between_{self.vector}({pointer}, 0, {left})")
                 else:
                     loads.append(f"gc_load_{self.vector}({pointer})")
-        del extent
         return tuple(loads), tuple(places), before, skips
 
     def _dot_loads(
@@ -991,17 +970,16 @@ class _Builder:
         ]
         pointers, places = [], []
         for number in range(prod(steps)):
-            rest, at, place, scale = number, 0, 0, 1
+            rest, place, scale = number, 0, 1
             total: Int = 0
             for axis, step, whole in zip(
                 reversed(tiling.axes), reversed(steps), reversed(tiling.steps)
             ):
                 digit = rest % step
                 rest //= step
-                total = total + (self.sides.lane.stride(axis.name) or 0) * digit
+                total = total + self.sides.lane.step(axis.name) * digit
                 place += digit * scale
                 scale *= whole
-            del at
             pointers.append("lane" if total == 0 else f"lane + {self.render.integer(total)}")
             places.append(str(place))
         return tuple(pointers), tuple(places), (), {}
@@ -1131,13 +1109,11 @@ class _Builder:
         if len(entries) >= 2:
             (outer, step, end), (inner, whole, _) = entries[-2:]
             if fixed(inner) == whole and run_on((*in_phase(self.nest.epilogue), index), outer, inner):
-                name = f"{inner.name}_in"
                 total = str(step * whole) if end == str(step) else f"{end}*{whole}"
                 entries[-2:] = [(inner, step * whole, total)]
                 replaced[outer.name] = symbol(self._from(outer))
                 self._in_values[outer.name] = 0
                 joined = {inner.name}
-                del name
         loops = []
         for axis, step, end in entries:
             var = f"{axis.name}_in"
@@ -1168,7 +1144,7 @@ class _Memory:
     """Hands out scratch memory: (shared by all threads, own of each)."""
 
     element: int
-    shared_bytes: int
+    shared_bytes: int = 0
     own_bytes: int = 0
 
     def shared(self, count: Int, slack: int = 0) -> str:
@@ -1190,5 +1166,3 @@ class _Memory:
         return -(-(count + slack) * self.element // _ALIGNED) * _ALIGNED
 
 
-__all__ = ["AnyContractionView", "RESERVED", "Ref", "scratch_bytes", "view"]
-_ = (IntExpr, bounds, Mapping)

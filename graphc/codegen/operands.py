@@ -190,6 +190,10 @@ class Operand:
         """The elements between neighbours along an axis, None when the operand is computed."""
         return None if self.strides is None else self.strides.get(name, 0)
 
+    def step(self, name: str) -> Int:
+        """The same where strides are known to exist."""
+        return 0 if self.strides is None else self.strides.get(name, 0)
+
     def moves(self, axis: Axis) -> bool:
         """Whether the operand depends on an axis at all."""
         found: list[Int] = list(_in_expr(self.expr))

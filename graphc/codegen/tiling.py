@@ -360,7 +360,7 @@ def pack_cost(side: Operand, run: Axis | None, nest: Contraction) -> float:
         return 3.0
     along = run is not None and side.stride(run.name) == 1
     if side.masked:
-        return 0.8 if along else 2.0
+        return 2.0 if along else 3.0
     if along:
         return 0.15
     if nest.depth and side.stride(nest.depth[-1].name) == 1:
@@ -460,7 +460,7 @@ def _cut(sides: Sides, chosen: Plan, size: int) -> Plan:
     if lanes_packing is Packing.OWN:
         per_panel = min(per_panel, 64)
         if not sides.known:
-            per_strip, per_panel = min(per_strip, 16), min(per_panel, 8)
+            per_strip, per_panel = 12, 4  # with scratch of a size known now
     values = {name: getattr(chosen, name) for name in chosen.__dataclass_fields__}
     values.update(
         lanes_packing=lanes_packing,
