@@ -19,6 +19,7 @@ from graphc.lowering.rewriting import (
     names_in,
     phase_indices,
 )
+from graphc.lowering.strides import small_inside, straightened, with_strided_sweeps
 from graphc.sizes import Int, Symbol, substitute, symbol, symbols
 
 N = TypeVar("N")
@@ -39,8 +40,9 @@ def replacing(name: str, value: Int) -> Change:
 
 def tidy(nest: Nest) -> Nest:
     """Splits, then merges, the parallel axes and those of each phase."""
-    nest = _split(nest)
-    nest = replace(nest, axes=_real(nest.axes))
+    nest, small = with_strided_sweeps(nest)
+    nest = straightened(_split(nest))
+    nest = small_inside(replace(nest, axes=_real(nest.axes)), small)
     nest = _merged_outer(nest)
     return _relabelled(replace(nest, phases=tuple(_merged_phase(p) for p in nest.phases)))
 

@@ -64,6 +64,9 @@ def _rejoin_once(value: Int) -> Int | None:
     for atom, scale in value.terms:
         if not isinstance(atom, Mod) or not isinstance(atom.divisor, int):
             continue
+        if all(terms.get(part) == -scale * c for part, c in atom.numerator.terms):
+            whole_steps = floordiv(atom.numerator, atom.divisor) * atom.divisor  # n - n%d -> n/d*d
+            return value - _term(atom, scale) + atom.numerator * scale - whole_steps * scale
         whole = _only(floordiv(atom.numerator, atom.divisor))
         if whole is None:
             continue
