@@ -49,6 +49,8 @@ __version__ = "0.1.0"
 
 globals().update(functions.FUNCTIONS)
 
+__all__ = sorted(name for name in globals() if not name.startswith("_"))
+
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
 
 

@@ -177,9 +177,9 @@ def _reaching(outputs: list[Node], wrt: set[Node]) -> set[Node]:
     """The nodes on a differentiable path from ``wrt`` to the outputs."""
     reaching: set[Node] = set()
     for node in topological(outputs):
-        if node in wrt or any(n in reaching for n in node.inputs):
-            if differentiable(node) or node in wrt:
-                reaching.add(node)
+        passes = differentiable(node) and any(n in reaching for n in node.inputs)
+        if node in wrt or passes:
+            reaching.add(node)
     return reaching
 
 
@@ -201,9 +201,11 @@ def backward_graph(graph: Graph, wrt: Iterable[int] | None = None) -> Graph:
             )
         if node in graph.names:
             builder.names.setdefault(new[node], graph.names[node])
-    numbers = list(wrt) if wrt is not None else [
-        i for i, n in enumerate(graph.inputs) if differentiable(n)
-    ]
+    numbers = (
+        list(wrt)
+        if wrt is not None
+        else [i for i, n in enumerate(graph.inputs) if differentiable(n)]
+    )
     outputs = [new[n] for n in graph.outputs]
     followed = [n for n in outputs if differentiable(n)]
     seeds = [builder.input(f"grad_{i}", n.type) for i, n in enumerate(followed)]

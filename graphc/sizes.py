@@ -133,7 +133,9 @@ class IntExpr:
 
 def _operand(value: Int) -> str:
     if isinstance(value, int) or (
-        not value.const and len(value.terms) == 1 and isinstance(value.terms[0][0], Symbol)
+        not value.const
+        and len(value.terms) == 1
+        and isinstance(value.terms[0][0], Symbol)
         and value.terms[0][1] == 1
     ):
         return str(value)
@@ -317,9 +319,9 @@ def mod(value: Int, divisor: Int) -> Int:
     if isinstance(rest, int):
         return IntExpr(((Mod(IntExpr((), rest), divisor), 1),))
     inner = _single(rest)
-    if isinstance(inner, Mod) and isinstance(divisor, int) and isinstance(inner.divisor, int):
-        if inner.divisor % divisor == 0:
-            return mod(inner.numerator, divisor)
+    whole = isinstance(divisor, int) and isinstance(inner, Mod) and isinstance(inner.divisor, int)
+    if whole and inner.divisor % divisor == 0:  # type: ignore[union-attr, operator]
+        return mod(inner.numerator, divisor)  # type: ignore[union-attr]
     if isinstance(divisor, int) and bounds(rest)[0] is not None:
         shared = reduce(gcd, (c for _, c in rest.terms), divisor)
         if shared > 1 and rest.const % shared == 0:  # (4a) % 6 -> 2 * (2a % 3)

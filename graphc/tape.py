@@ -79,13 +79,18 @@ def leaf_node(tensor: "Tensor", type: TensorType, name: str, requires: bool) -> 
     return node
 
 
-def record(op: Op, operands: Sequence["Tensor"], attrs: Attrs, result: "Tensor") -> TapeNode:
-    """Puts an application on the tape and keeps exactly what its gradient rule will read."""
+def record(op: Op, operands: Sequence["Tensor"], attrs: Attrs, result: "Tensor") -> TapeNode | None:
+    """Puts an application on the tape and keeps exactly what its gradient rule will read.
+
+    None when no gradient can pass (``stop_gradient``).
+    """
     inputs = tuple(t._tape_node() for t in operands)
     node = TapeNode(op, inputs, attrs, result._type)
     node.rule = pullback(
         op, node.type, [n.type for n in inputs], attrs, [n.requires for n in inputs]
     )
+    if all(part is None for part in node.rule.results):
+        return None
     uses = node.rule.uses
     node.saved = (
         Saved(result._value, result._storage, None) if uses[0] else None,

@@ -16,13 +16,10 @@ import numpy as np
 from graphc import dtypes
 from graphc.device import device as Device
 from graphc.errors import TraceError, located
-from graphc.ir import CPU, Attrs, Node, Op, TensorType, infer_type
+from graphc.ir import CPU, Arithmetic, Attrs, Node, Op, TensorType, infer_type
 from graphc.modes import MODES
 from graphc.ops import OPS
 from graphc.tape import Storage, TapeNode, leaf_node, record
-
-if TYPE_CHECKING:
-    from graphc.tracing import Trace
 
 View = tuple[tuple[Op, Attrs], ...]
 Array = np.ndarray[Any, Any]
@@ -47,7 +44,7 @@ class Size(tuple[int, ...]):
         return Size(tuple(self) + tuple(other))
 
 
-class Tensor:
+class Tensor(Arithmetic):
     """An n-dimensional array with gradients; ``graphc.tensor(...)`` creates one from data."""
 
     __slots__ = (
@@ -85,6 +82,24 @@ class Tensor:
     _shadow_array: "Array | None"
 
     __array_priority__ = 1000
+
+    if TYPE_CHECKING:  # methods are attached by graphc.functions, one family a module
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, index: Any) -> "Tensor": ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...
+        def __matmul__(self, other: Any) -> "Tensor": ...
+        def __pow__(self, other: Any) -> "Tensor": ...
+        def __lt__(self, other: Any) -> "Tensor": ...
+        def __le__(self, other: Any) -> "Tensor": ...
+        def __gt__(self, other: Any) -> "Tensor": ...
+        def __ge__(self, other: Any) -> "Tensor": ...
+        def __and__(self, other: Any) -> "Tensor": ...
+        def __or__(self, other: Any) -> "Tensor": ...
+        def __invert__(self) -> "Tensor": ...
+        def __len__(self) -> int: ...
+        def __float__(self) -> float: ...
+        def __int__(self) -> int: ...
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG004
         """``Tensor(2, 3)`` is an uninitialised float tensor, ``Tensor([1, 2])`` holds the data."""
@@ -206,7 +221,7 @@ class Tensor:
                 self._shadow_array = layout
             else:
                 self._shadow_array = np.empty(self.shape, self.dtype.numpy)
-        return self._shadow_array  # type: ignore[return-value]
+        return self._shadow_array
 
     def _sync(self) -> None:
         """A view catches up with in-place writes through its base or another view."""
@@ -299,10 +314,10 @@ class Tensor:
         self.grad = None
 
     def _accumulate(self, g: "Tensor", create_graph: bool) -> None:
-        """Adds an arriving cotangent to ``.grad``."""
+        """Adds an arriving cotangent, which nobody else will write, to ``.grad``."""
         before = self.grad
         if before is None:
-            self.grad = g if create_graph else _owned(g)
+            self.grad = g
         elif create_graph:
             self.grad = before + g
         else:
@@ -324,7 +339,7 @@ class Tensor:
             leaf = leaf_node(self, self._type, "leaf", self._requires_grad)
             leaf.hooks = self._hooks
             self._leaf = weakref.ref(leaf)
-        return leaf  # type: ignore[no-any-return]
+        return leaf
 
     def backward(
         self,
@@ -347,9 +362,7 @@ class Tensor:
         """Leaves the tape in place; not for views."""
         me = self._here()
         if me._base is not None:
-            raise RuntimeError(
-                "Can't detach views in-place. Use detach() instead."
-            )
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
         me._node = None
         me._requires_grad = False
         me._leaf = None
@@ -482,15 +495,6 @@ def _put(base: Tensor, view: View, new: Tensor) -> Tensor:
     return value
 
 
-def _owned(g: Tensor) -> Tensor:
-    """A cotangent as a leaf's own gradient: off the tape, in memory that nobody else writes."""
-    if isinstance(g._value, np.ndarray):
-        array = g._value
-        fresh = array.base is None and array.flags.c_contiguous and array.flags.writeable
-        return Tensor._make(array if fresh else array.copy(), g._type)
-    return Tensor._make(g._current(), g._type)
-
-
 _TYPES: dict[Any, TensorType] = {}
 
 
@@ -505,7 +509,7 @@ def _type_of(array: Array) -> TensorType:
 
 
 @lru_cache(maxsize=4096)
-def _number(kind: type, text: str, dtype: dtypes.dtype) -> Tensor:
+def _number(kind: Any, text: str, dtype: dtypes.dtype) -> Tensor:
     value = {"True": True, "False": False}.get(text) if kind is bool else kind(text)
     with np.errstate(over="ignore", invalid="ignore"):
         return Tensor._make(np.asarray(value).astype(dtype.numpy))  # type: ignore[no-any-return]
@@ -540,7 +544,9 @@ def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
     Outside of a trace the row's NumPy evaluation runs at once; in a trace a node is added to its
     graph. Either way the application is recorded when a gradient may be asked for.
     """
-    tensors: list[Tensor] = operands if all(isinstance(x, Tensor) for x in operands) else _lift(operands)  # type: ignore[assignment]  # noqa: E501
+    tensors: Sequence[Tensor] = operands
+    if not all(isinstance(x, Tensor) for x in operands):
+        tensors = _lift(operands)
     trace = MODES.trace
     if trace is None:
         values = [t._current() for t in tensors]

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from graphc.autodiff import backpropagate, pullback
 from graphc.ir import Node, topological
 from graphc.modes import MODES
@@ -30,19 +32,20 @@ def backward(
     keep = create_graph if retain_graph is None else retain_graph
     if inputs is None:
         found = run_backward(seeds, retain_graph=keep, create_graph=create_graph)
+        own = _Owner(seeds.values(), create_graph)
         for node, g in found.items():
-            target = node.tensor  # type: ignore[attr-defined]
-            if target is not None:
-                target._accumulate(g, create_graph)
+            if isinstance(node, TapeNode) and node.tensor is not None:
+                node.tensor._accumulate(own(g, node), create_graph)
         return
     leaves = [_local(t) for t in _tuple(inputs)]
     if not leaves:
         raise RuntimeError("'inputs' argument to backward cannot be empty.")
     nodes = [t._tape_node() for t in leaves]
     found = run_backward(seeds, retain_graph=keep, create_graph=create_graph, wanted=nodes)
+    own = _Owner(seeds.values(), create_graph)
     for target, node in zip(leaves, nodes, strict=True):
         if node in found:
-            target._accumulate(found[node], create_graph)
+            target._accumulate(own(found[node], node), create_graph)
 
 
 def grad(
@@ -79,6 +82,29 @@ def grad(
             )
         results.append(g)
     return tuple(results)
+
+
+class _Owner:
+    """Gives each leaf a gradient in memory of its own.
+
+    A cotangent is handed over as it is when it is fresh; one that the caller gave, that a hook saw,
+    that several leaves get or that is a view is copied.
+    """
+
+    def __init__(self, given: Iterable[Tensor], create_graph: bool) -> None:
+        self._keep = create_graph
+        self._taken = {id(g._value) for g in given}
+
+    def __call__(self, g: Tensor, node: TapeNode) -> Tensor:
+        if self._keep:
+            return g
+        array = g._current()
+        if isinstance(array, np.ndarray):
+            fresh = array.base is None and array.flags.c_contiguous and not node.hooks
+            if not fresh or id(array) in self._taken:
+                array = array.copy()
+            self._taken.add(id(array))
+        return Tensor._make(array, g._type)  # type: ignore[no-any-return]
 
 
 def _tuple(tensors: Any) -> tuple[Any, ...]:
@@ -156,16 +182,14 @@ def _unpack(node: TapeNode) -> list[Tensor | None]:
 
 
 def _run_rule(node: TapeNode, g: Any, wanted: Sequence[bool]) -> Sequence[Any]:
-    """Runs the kept rule on tensors; where fewer inputs are wanted than recorded, the rest idles."""
+    """Runs the kept rule on tensors, or a smaller one where fewer inputs are wanted."""
     if node.custom is not None and not node.freed:
         return node.custom(g, wanted)
     values: list[Any] = [g, *_unpack(node)]
     rule = node.rule
     assert rule is not None  # only a custom node has none
     if any(r is not None and not w for r, w in zip(rule.results, wanted, strict=True)):
-        rule = pullback(
-            node.op, node.type, [n.type for n in node.inputs], node.attrs, list(wanted)
-        )
+        rule = pullback(node.op, node.type, [n.type for n in node.inputs], node.attrs, list(wanted))
     for op, numbers, attrs in rule.steps:
         values.append(apply(op, [values[i] for i in numbers], attrs))
     return [None if r is None else values[r] for r in rule.results]
@@ -191,7 +215,9 @@ def run_backward(
     found: dict[Node, Any] = {}
 
     def needed(node: Node) -> bool:
-        return node.requires and (reaching is None or node in reaching)  # type: ignore[attr-defined, no-any-return]
+        return (
+            isinstance(node, TapeNode) and node.requires and (reaching is None or node in reaching)
+        )
 
     def arrived(node: Node, g: Any) -> Any:
         if node.hooks:  # type: ignore[attr-defined]
@@ -203,8 +229,8 @@ def run_backward(
             found[node] = g
         return g
 
-    def rule(node: Node, g: Any, wants: Sequence[bool]) -> Sequence[Any]:
-        parts = _run_rule(node, g, wants)  # type: ignore[arg-type]
+    def rule(node: Node, g: Any, wanted: Sequence[bool]) -> Sequence[Any]:
+        parts = _run_rule(node, g, wanted)  # type: ignore[arg-type]
         if not retain_graph:
             _free(node)  # type: ignore[arg-type]
         return parts

@@ -188,9 +188,10 @@ def _as_array(self: Tensor, dtype: Any = None, copy: Any = None) -> Array:
 
 @method
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """The tensor in another dtype or on another device: ``to(dtype)``, ``to(device)``, ``to(other)``.
+    """The tensor in another dtype or on another device, or like another tensor.
 
-    Itself when nothing changes and ``copy`` is False.
+    ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``; the tensor itself when
+    nothing changes and ``copy`` is False.
     """
     dtype, device, copied = None, None, kwargs.pop("copy", False)
     for kind in ("non_blocking", "memory_format"):

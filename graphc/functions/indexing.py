@@ -58,7 +58,7 @@ def _plan(x: Tensor, index: Any) -> _Plan:
     fill = [slice(None)] * (len(shape) - used)
     place = ellipses[0] if ellipses else len(items)
     items[place : place + 1] = fill
-    starts, stops, steps = [], [], []
+    bounds: list[tuple[int, int, int]] = []
     result: list[int] = []
     arrays: list[tuple[int, Tensor]] = []
     dim = 0
@@ -70,32 +70,38 @@ def _plan(x: Tensor, index: Any) -> _Plan:
             result.append(1)
         elif isinstance(item, slice):
             start, stop, step = _slice(item, shape[dim])
-            starts.append(start), stops.append(stop), steps.append(step)
+            bounds.append((start, stop, step))
             result.append(max(0, -(-(stop - start) // step)))
             dim += 1
         elif (isinstance(item, Tensor) and _consumed(item) != 1) or _is_mask(item):
             for positions in _nonzero(item, shape[dim : dim + item.ndim], dim):
                 arrays.append((len(result), positions))
-                starts.append(0), stops.append(shape[dim]), steps.append(1)
+                bounds.append((0, shape[dim], 1))
                 result.append(shape[dim])
                 dim += 1
         elif isinstance(item, Tensor) and item.ndim == 0 and not item._traced:
-            _drop(int(item._array()), shape, dim, starts, stops, steps)
+            bounds.append(_one(int(item._array()), shape, dim))
             dim += 1
         elif isinstance(item, Tensor):
             arrays.append((len(result), item))
-            starts.append(0), stops.append(shape[dim]), steps.append(1)
+            bounds.append((0, shape[dim], 1))
             result.append(shape[dim])
             dim += 1
         elif hasattr(item, "__index__"):
-            _drop(item.__index__(), shape, dim, starts, stops, steps)
+            bounds.append(_one(item.__index__(), shape, dim))
             dim += 1
         else:
             raise TypeError(
                 f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables "
                 f"are valid indices (got {type(item).__name__})"
             )
-    return _Plan(tuple(starts), tuple(stops), tuple(steps), tuple(result), tuple(arrays))
+    return _Plan(
+        tuple(b[0] for b in bounds),
+        tuple(b[1] for b in bounds),
+        tuple(b[2] for b in bounds),
+        tuple(result),
+        tuple(arrays),
+    )
 
 
 def _is_mask(item: Any) -> bool:
@@ -110,15 +116,14 @@ def _slice(item: slice, size: int) -> tuple[int, int, int]:
     return start, max(start, stop), step
 
 
-def _drop(
-    position: int, shape: tuple[int, ...], dim: int, starts: Any, stops: Any, steps: Any
-) -> None:
+def _one(position: int, shape: tuple[int, ...], dim: int) -> tuple[int, int, int]:
+    """The slice that holds one position, which an integer index then drops."""
     size = shape[dim]
     if not -size <= position < size:
         raise DimensionError(
             f"index {position} is out of bounds for dimension {dim} with size {size}"
         )
-    starts.append(position % size), stops.append(position % size + 1), steps.append(1)
+    return position % size, position % size + 1, 1
 
 
 def _nonzero(mask: Tensor, expected: tuple[int, ...], dim: int) -> list[Tensor]:
@@ -152,7 +157,7 @@ class _Advanced(NamedTuple):
 
     order: tuple[int, ...]
     joined: tuple[int, ...]
-    index: Tensor
+    positions: Tensor
     dim: int
 
 
@@ -194,7 +199,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         shown = apply(OPS["permute"], (shown,), {"dims": way.order})
     if tuple(shown.shape) != way.joined:
         shown = apply(OPS["reshape"], (shown,), {"shape": way.joined})
-    return apply(OPS["take"], (shown, way.index), {"dim": way.dim})
+    return apply(OPS["take"], (shown, way.positions), {"dim": way.dim})
 
 
 def setitem(x: Tensor, index: Any, value: Any) -> None:
@@ -214,10 +219,10 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
     way = _advanced(plan.shape, plan.arrays)
     moved = apply(OPS["permute"], (shown,), {"dims": way.order})
     base = apply(OPS["reshape"], (moved,), {"shape": way.joined})
-    picked = (*way.joined[: way.dim], *way.index.shape, *way.joined[way.dim + 1 :])
+    picked = (*way.joined[: way.dim], *way.positions.shape, *way.joined[way.dim + 1 :])
     target = Tensor._make(np.broadcast_to(np.zeros((), x.dtype.numpy), picked))
     values = fitted(_trimmed(value, len(picked)), target, "setitem")
-    written = apply(OPS["put_index"], (base, way.index, values), {"dim": way.dim, "add": False})
+    written = apply(OPS["put_index"], (base, way.positions, values), {"dim": way.dim, "add": False})
     back = apply(OPS["reshape"], (written,), {"shape": tuple(moved.shape)})
     inverse = tuple(int(i) for i in np.argsort(way.order))
     shown._write(apply(OPS["permute"], (back,), {"dims": inverse}))
@@ -314,6 +319,6 @@ def _iterate(self: Tensor) -> Any:
     return iter(self.unbind(0))  # type: ignore[attr-defined]
 
 
-Tensor.__getitem__ = getitem  # type: ignore[attr-defined]
-Tensor.__setitem__ = setitem  # type: ignore[attr-defined]
-Tensor.__iter__ = _iterate  # type: ignore[attr-defined]
+setattr(Tensor, "__getitem__", getitem)  # noqa: B010 - mypy knows the declarations
+setattr(Tensor, "__setitem__", setitem)  # noqa: B010
+setattr(Tensor, "__iter__", _iterate)  # noqa: B010

@@ -5,7 +5,7 @@ from typing import Any
 
 from graphc import dtypes
 from graphc.functions.promotion import cast, common_dtype, operand, pointwise, promoted
-from graphc.functions.registry import assign, tensor_function
+from graphc.functions.registry import FUNCTIONS, assign, tensor_function
 from graphc.ir import OPS
 from graphc.tensor import Tensor, apply
 
@@ -261,12 +261,20 @@ def _operators() -> None:
         setattr(Tensor, f"__i{name}__", _assigning(function, name))
     for name in COMPARISONS:
         setattr(Tensor, f"__{name}__", _forward(_compare(name)))
-    Tensor.__neg__ = _unary("neg", False)  # type: ignore[attr-defined]
-    Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
-    Tensor.__abs__ = _unary("abs", False)  # type: ignore[attr-defined]
-    Tensor.__invert__ = lambda self: apply(  # type: ignore[attr-defined]
-        OPS["logical_not" if self.dtype is dtypes.bool else "bitwise_not"], (self,), {}
-    )
+    for name, unary in (
+        ("neg", _unary("neg", False)),
+        ("pos", lambda self: self),
+        ("abs", _unary("abs", False)),
+        ("invert", FUNCTIONS["bitwise_not"]),
+    ):
+        setattr(Tensor, f"__{name}__", unary)
+
+
+@tensor_function(inplace=True, out=True)
+def bitwise_not(input: Tensor) -> Tensor:
+    """All bits inverted; of bools, the negation."""
+    row = "logical_not" if input.dtype is dtypes.bool else "bitwise_not"
+    return apply(OPS[row], (input,), {})
 
 
 _register()

@@ -88,6 +88,8 @@ def baddbmm(
     return _plus(input, matmul(batch1, batch2), beta, alpha)
 
 
-Tensor.__matmul__ = lambda self, other: (  # type: ignore[attr-defined]
-    matmul(self, other) if isinstance(other, Tensor) else NotImplemented
-)
+def _operator(self: Tensor, other: Any) -> Any:
+    return matmul(self, other) if isinstance(other, Tensor) else NotImplemented
+
+
+setattr(Tensor, "__matmul__", _operator)  # noqa: B010 - mypy knows the declaration
