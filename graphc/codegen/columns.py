@@ -1,6 +1,6 @@
 """Reductions across memory: lanes of a parallel axis are accumulated side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from graphc.codegen.expressions import Expressions
@@ -8,8 +8,8 @@ from graphc.codegen.loops import ENOUGH_CHUNKS, GRAIN, LoopMaker, Loops, real, s
 from graphc.codegen.placement import Placement, mentioned, read_by
 from graphc.codegen.statements import Statements, in_parts
 from graphc.codegen.views import Collected, Kept, Lanes, NestView, PhaseView
-from graphc.kernel import Axis, Nest, Phase, Statement, Store
-from graphc.sizes import symbols
+from graphc.kernel import Axis, Call, Expr, Load, Masked, Nest, Phase, Statement, Store
+from graphc.sizes import Int, coefficient, symbols
 
 TILE = 1024  # lanes accumulated together: their sums stay in the first-level cache
 SMALL_TILE = 256  # where larger ones would leave threads without work
@@ -20,12 +20,34 @@ PART_BYTES = 8
 
 
 def wide(nest: Nest) -> bool:
-    """Whether the last parallel axis is worth a tile."""
+    """Whether the last parallel axis is worth a tile: several neighbours in memory."""
     axes = real(nest.axes)
-    if not axes:
+    if not axes or (isinstance(axes[-1].extent, int) and axes[-1].extent < 4):
         return False
-    extent = axes[-1].extent
-    return not isinstance(extent, int) or extent >= 4
+    phases = [phase for phase in nest.phases if phase.axes]
+    return any(coefficient(at, axes[-1].name) == 1 for phase in phases for at in _touched(phase))
+
+
+def _touched(phase: Phase) -> Iterator[Int]:
+    """The places in memory that a sweep reads and writes."""
+    for statement in phase.body:
+        yield from _loaded(statement.expr)
+    for reduction in phase.reductions:
+        yield from _loaded(reduction.expr)
+    for store in phase.stores:
+        yield store.index
+        yield from _loaded(store.expr)
+
+
+def _loaded(expr: Expr) -> Iterator[Int]:
+    if isinstance(expr, Load):
+        yield expr.index
+    elif isinstance(expr, Call):
+        for arg in expr.args:
+            yield from _loaded(arg)
+    elif isinstance(expr, Masked):
+        yield from _loaded(expr.value)
+        yield from _loaded(expr.other)
 
 
 @dataclass

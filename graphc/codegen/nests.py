@@ -11,7 +11,7 @@ from graphc.codegen.views import Collected, NestView, PhaseView
 from graphc.kernel import Nest, Param, Phase, Skeleton, Statement
 
 SHARED_WORK = 30_000  # scalar operations below which one thread is faster than two
-UNROLLED = 32  # steps of a short reduction that are written out by the compiler
+UNROLLED = 32  # steps of short reductions that the compiler writes out
 PARTS = 64  # parts of a total, whatever the number of threads: results do not depend on it
 PART_BYTES = 8  # one partial result
 
@@ -36,7 +36,8 @@ class NestRenderer:
         divided = nest.schedule.work >= SHARED_WORK and not nest.schedule.serial
         if skeleton is Skeleton.TOTAL and divided and sweeps:
             return "total", self._total(nest)
-        short = all((steps(phase.axes) or UNROLLED + 1) <= UNROLLED for phase in sweeps)
+        known = [steps(phase.axes) for phase in sweeps]
+        short = sum(UNROLLED + 1 if k is None else k for k in known) <= UNROLLED
         across = skeleton is Skeleton.COLUMNS and not nest.schedule.serial
         if across and sweeps and not short and wide(nest):
             columns = Columns(self.statements, self.maker, self.scratch_bytes)
