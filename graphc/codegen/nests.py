@@ -8,7 +8,7 @@ from graphc.codegen.loops import LoopMaker, Loops, Sharing, real, steps
 from graphc.codegen.placement import Placement
 from graphc.codegen.statements import Statements, in_parts, with_shared_extremes
 from graphc.codegen.views import Collected, NestView, PhaseView
-from graphc.kernel import Nest, Param, Phase, Skeleton, Statement
+from graphc.kernel import Index, Nest, Param, Phase, Skeleton, Statement
 
 SHARED_WORK = 30_000  # scalar operations below which one thread is faster than two
 UNROLLED = 32  # steps of short reductions that the compiler writes out
@@ -29,7 +29,7 @@ class NestRenderer:
 
     def on_cpu(self, nest: Nest) -> tuple[str, NestView]:
         """The template and the view of a nest for threads that take contiguous parts."""
-        nest = with_shared_extremes(nest)
+        nest = with_shared_extremes(up_to_empty_tables(nest))
         serial = nest.schedule.serial or nest.schedule.work < SHARED_WORK or not real(nest.axes)
         sweeps = [phase for phase in nest.phases if real(phase.axes)]
         skeleton = nest.schedule.skeleton
@@ -200,7 +200,7 @@ class NestRenderer:
 
     def on_gpu(self, nest: Nest) -> tuple[str, NestView]:
         """The template and the view of a nest for a grid of blocks of threads."""
-        nest = with_shared_extremes(nest)
+        nest = with_shared_extremes(up_to_empty_tables(nest))
         sweeps = [phase for phase in nest.phases if real(phase.axes)]
         if nest.schedule.serial:
             loops = self.maker.plain(nest.axes)
@@ -213,6 +213,20 @@ class NestRenderer:
             )
         loops = self.maker.strided(nest.axes, Sharing.GRID)
         return "nest", self._rows(nest, loops, unroll=False, vectorise=False)
+
+
+def up_to_empty_tables(nest: Nest) -> Nest:
+    """The nest cut off behind an index into nothing: it reports, and there is nothing to touch."""
+    phases: list[Phase] = []
+    for phase in nest.phases:
+        body: list[Statement] = []
+        for statement in phase.body:
+            body.append(statement)
+            if isinstance(statement, Index) and statement.limit == 0:
+                phases.append(Phase(axes=phase.axes, body=tuple(body)))
+                return replace(nest, phases=tuple(phases))
+        phases.append(phase)
+    return nest
 
 
 def names_of(nest: Nest, params: Sequence[Param]) -> frozenset[str]:

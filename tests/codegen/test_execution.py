@@ -305,6 +305,13 @@ def test_negative_index_without_wrap():
         run_kernel(gather(2, 4, 5, wrap=False), arrays)
 
 
+def test_gather_from_an_empty_table():
+    arrays = {"labels": np.array([0, 0]), "table": normal(0, 4), "y": np.ones((2, 4), np.float32)}
+    with pytest.raises(IndexReport):
+        run_kernel(gather(2, 4, 0), arrays)
+    assert (arrays["y"] == 1).all()
+
+
 @THREADS
 def test_scatter_add(threads):
     labels, x, y = rng.integers(0, 10, 1000), normal(1000), normal(10)
