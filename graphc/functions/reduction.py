@@ -234,7 +234,7 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     return apply(OPS["logsumexp"], (input,), {"dims": dims, "keepdim": keepdim})
 
 
-def _softmax(name: str) -> None:
+def _softmax(name: str) -> Any:
     def function(input: Tensor, dim: int | None = None, dtype: DType | None = None) -> Tensor:
         if dtype is not None:
             input = cast(input, dtype)
@@ -244,8 +244,8 @@ def _softmax(name: str) -> None:
 
     function.__name__ = name
     function.__doc__ = f"``{name}`` along ``dim``."
-    tensor_function(function)
+    return tensor_function(function)
 
 
-_softmax("softmax")
-_softmax("log_softmax")
+softmax = _softmax("softmax")
+log_softmax = _softmax("log_softmax")
