@@ -24,6 +24,7 @@ from graphc.ir import Graph, Node
 from graphc.modes import MODES
 from graphc.naming import name_after_source
 from graphc.nn.module import Module
+from graphc.tape import is_spent, spent_node
 from graphc.tensor import Tensor
 from graphc.tracing import NeedsBases, NumberInput, TensorInput, Trace
 from graphc.trees import Tree, flatten, unflatten
@@ -63,7 +64,7 @@ class _Result:
     number: int = 0
     tensor: Any = None
     view: tuple[Any, ...] = ()
-    tracked: bool = False
+    spent: bool = False  # its graph was freed by a backward inside the function
 
 
 @dataclass
@@ -151,6 +152,8 @@ class CompiledFunction:
         tensor = outputs[r.number] if r.kind == "value" else r.tensor(leaves)
         for op, attrs in r.view:
             tensor = op(tensor, **attrs)
+        if r.spent:
+            tensor._node = spent_node(tensor._type)
         return tensor
 
     # ----------------------------------------------------------------------------------- compiling
@@ -497,9 +500,10 @@ class _Compilation:
         if leaf._base is not None and not tracked:
             return _Result("value", self._output(root._current()), view=leaf._view)
         number = self._output(node)
-        if tracked:
+        spent = tracked and is_spent(leaf)
+        if tracked and not spent:
             self._tracked[number] = leaf
-        return _Result("value", number, tracked=tracked)
+        return _Result("value", number, spent=spent)
 
     def _grad_effect(self, trace: Trace, twin: Tensor) -> Any:
         origin = twin._origin

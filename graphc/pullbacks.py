@@ -7,24 +7,15 @@ import numpy as np
 
 from graphc.autograd.backward import run_backward
 from graphc.executable import Executable
-from graphc.ir import INPUT, Graph, Leaf, Node, Op, TensorType
+from graphc.ir import INPUT, Graph, Node, TensorType
 from graphc.modes import MODES
 from graphc.passes import run_pipeline
 from graphc.passes.partition import Partition, partition
-from graphc.tape import Storage, TapeNode
+from graphc.tape import COMPILED, COMPILED_OUTPUT, Storage, TapeNode
 from graphc.tensor import Tensor, apply
 from graphc.tracing import TensorInput, Trace, suspended
 
 Array = np.ndarray[Any, Any]
-
-
-def _tape_only(*_args: Any, **_attrs: Any) -> Any:
-    raise RuntimeError("a compiled program appears on the tape only")
-
-
-# Not rows of the registry: they stand on the tape, where the program's own rule runs.
-COMPILED = Op("compiled", _tape_only, _tape_only, Leaf())
-COMPILED_OUTPUT = Op("compiled_output", _tape_only, _tape_only, Leaf())
 
 
 class _Cotangents(dict[int, Tensor]):
@@ -157,9 +148,7 @@ class _Run:
                     f"version {version} instead."
                 )
         program = self._program
-        cotangents = [
-            g[k] if k in g else _zeros(type_) for k, type_ in enumerate(program.types())
-        ]
+        cotangents = [g[k] if k in g else _zeros(type_) for k, type_ in enumerate(program.types())]
         if MODES.grad:
             results = self._differentiable(cotangents)
         else:

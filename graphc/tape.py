@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graphc.autodiff import Pullback, pullback
-from graphc.ir import INPUT, Attrs, Node, Op, TensorType
+from graphc.ir import INPUT, Attrs, Leaf, Node, Op, TensorType, topological
 
 if TYPE_CHECKING:
     from graphc.tensor import Tensor
@@ -99,4 +99,28 @@ def record(op: Op, operands: Sequence["Tensor"], attrs: Attrs, result: "Tensor")
             for t, n, use in zip(operands, inputs, uses[1:], strict=True)
         ),
     )
+    return node
+
+
+def _tape_only(*_args: Any, **_attrs: Any) -> Any:
+    raise RuntimeError("a compiled program appears on the tape only")
+
+
+# Not rows of the registry: they stand on the tape, where the program's own rule runs.
+COMPILED = Op("compiled", _tape_only, _tape_only, Leaf())
+COMPILED_OUTPUT = Op("compiled_output", _tape_only, _tape_only, Leaf())
+
+
+def is_spent(tensor: "Tensor") -> bool:
+    """Whether a ``backward`` has freed part of what the tensor was computed by."""
+    end = tensor._node
+    return end is not None and any(isinstance(n, TapeNode) and n.freed for n in topological([end]))
+
+
+def spent_node(type: TensorType) -> TapeNode:
+    """The place of a compiled function's result on whose graph backward has run already."""
+    node = TapeNode(
+        COMPILED, (TapeNode(INPUT, (), {"name": "spent", "type": type}, type),), {}, type
+    )
+    node.freed = True
     return node
