@@ -9,6 +9,7 @@ from execution import built, program_of, run_kernel, run_program
 from kernels import (
     LITTLE,
     MUCH,
+    call,
     gather,
     halves,
     max_pool,
@@ -22,8 +23,22 @@ from kernels import (
 )
 
 from graphc.backends.c import IndexReport
-from graphc.dtypes import bfloat16, bool_, float64, int32, int64
-from graphc.kernel import Combine, Skeleton
+from graphc.dtypes import bfloat16, bool_, float32, float64, int32, int64
+from graphc.kernel import (
+    Axis,
+    Combine,
+    Kernel,
+    Let,
+    Load,
+    Nest,
+    Param,
+    Phase,
+    Reduction,
+    Ref,
+    Schedule,
+    Skeleton,
+    Store,
+)
 from graphc.sizes import symbol
 
 THREADS = pytest.mark.parametrize("threads", [1, 2])
@@ -351,6 +366,39 @@ def test_half_maximum():
     y = np.zeros(64, ml_dtypes.bfloat16)
     run_kernel(reduced(Combine.MAX, (64, 100), (0,), Skeleton.ROWS, bfloat16), {"x": x, "y": y})
     np.testing.assert_array_equal(y.astype(np.float32), x.astype(np.float32).max(1))
+
+
+@pytest.mark.parametrize("skeleton", [Skeleton.ROWS, Skeleton.COLUMNS, Skeleton.TOTAL])
+def test_names_repeated_from_phase_to_phase(skeleton):
+    """Each phase has a ``w`` of its own; the first and the last mean the same."""
+    rows, columns = 300, 500
+    i, j = Axis("i", rows), Axis("j", columns)
+    across = skeleton is Skeleton.COLUMNS
+    at = j.index * rows + i.index if across else i.index * columns + j.index
+    product = call("({0} * {1})", Load("x", at, float32), Ref("w", float32))
+    w = {name: Let("w", Load(name, i.index, float32)) for name in "bc"}
+    added = call("({0} + {1})", product, Ref("total", float32))
+    phases = (
+        Phase((j,), (w["b"],), (Reduction("total", Combine.SUM, product, float32),)),
+        Phase((j,), (w["c"],), stores=(Store("y", at, added),)),
+        Phase((j,), (w["b"],), stores=(Store("z", at, product),)),
+    )
+    shape = (columns, rows) if across else (rows, columns)
+    params = [
+        Param("x", float32, shape),
+        Param("b", float32, (rows,)),
+        Param("c", float32, (rows,)),
+    ]
+    params += [Param(name, float32, shape, written=True) for name in "yz"]
+    kernel = Kernel("named", tuple(params), (Nest((i,), phases, Schedule(skeleton, MUCH)),))
+    x, b, c = normal(*shape), normal(rows), normal(rows)
+    arrays = {"x": x, "b": b, "c": c, "y": np.zeros_like(x), "z": np.zeros_like(x)}
+    run_kernel(kernel, arrays, threads=2)
+    if not across:
+        b, c = b[:, None], c[:, None]
+    total = (x * b).sum(0 if across else 1, keepdims=not across)
+    np.testing.assert_allclose(arrays["y"], x * c + total, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(arrays["z"], x * b, rtol=1e-6)
 
 
 def test_positions_and_reserved_names():
