@@ -337,7 +337,24 @@ HEAVISIDE = binary(
     lambda x, at_zero: np.where(x == 0, at_zero, (x > 0).astype(x.dtype)),
     kind=Kind.ANY,
 )
-NEXTAFTER = binary("nextafter", Host(), np.nextafter)
+
+
+def _next_bits(a: Array, b: Array) -> Array:
+    """The neighbour by counting in the bits: they order positive numbers as integers do."""
+    bits = np.dtype(f"i{a.dtype.itemsize}")
+    away = (b > a) == (a > 0)
+    tiny = np.copysign(np.array(1, bits).view(a.dtype), b)
+    moved = (a.view(bits) + np.where(away, 1, -1).astype(bits)).view(a.dtype)
+    moved = np.where(a == 0, tiny, moved)
+    return np.where(np.isnan(a) | np.isnan(b), a + b, np.where(a == b, b, moved))
+
+
+NEXTAFTER = binary(
+    "nextafter",
+    Host(),
+    np.nextafter,
+    reference=lambda a, b: _next_bits(*map(np.ascontiguousarray, np.broadcast_arrays(a, b))),
+)
 DEG2RAD = composite(
     "deg2rad",
     lambda x: x * (math.pi / 180),

@@ -22,7 +22,7 @@ from graphc.ir import (
 )
 from graphc.ops.operands import evaluate_rule
 from tests.ops.gradients import check_gradient, floating
-from tests.ops.references import find_reference
+from tests.ops.references import Reference, plain_reference, torch_reference
 
 ROWS = [op for op in OPS.values() if not isinstance(op.lower, Leaf)]
 TOLERANCE = {
@@ -31,6 +31,10 @@ TOLERANCE = {
     float16.numpy: 2e-3,
     bfloat16.numpy: 1.6e-2,
 }
+# Which of two zeros of different sign is the larger depends on the order of instructions.
+EITHER_ZERO = ("maximum", "minimum", "fmax", "fmin", "clamp", "clamp_min", "clamp_max")
+# Floating-point inputs that no gradient reaches, by definition.
+STOPPED = {"stop_gradient": {0}}
 
 
 def samples_of(op: Op) -> list[Sample]:
@@ -95,16 +99,34 @@ def test_type_rule_says_what_evaluation_gives(op: Op, sample: Sample) -> None:
         np.testing.assert_array_equal(array, copy)
 
 
-@pytest.mark.parametrize(("op", "sample"), CASES)
-def test_evaluation_agrees_with_the_reference(op: Op, sample: Sample) -> None:
-    reference = find_reference(op)
-    if reference is None:
-        pytest.skip("only PyTorch knows this function, and it is not installed")
+def compare(op: Op, sample: Sample, reference: Reference) -> tuple[Any, Any]:
     arrays = arrays_of(sample)
     actual = op.evaluate(*arrays, **sample.attrs)
     with np.errstate(all="ignore"):
         expected = reference(*arrays, **sample.attrs)
     assert_close(actual, expected)
+    return actual, np.asarray(expected)
+
+
+@pytest.mark.parametrize(
+    ("op", "sample"), [case for case in CASES if plain_reference(case.values[0]) is not None]
+)
+def test_evaluation_agrees_with_the_reference(op: Op, sample: Sample) -> None:
+    reference = plain_reference(op)
+    assert reference is not None
+    compare(op, sample, reference)
+
+
+@pytest.mark.differential
+@pytest.mark.parametrize(
+    ("op", "sample"), [case for case in CASES if isinstance(case.values[0].reference, str)]
+)
+def test_evaluation_agrees_with_pytorch(op: Op, sample: Sample) -> None:
+    pytest.importorskip("torch")
+    actual, expected = compare(op, sample, torch_reference(op))
+    if actual.dtype.kind not in "biu" and op.name not in EITHER_ZERO:
+        zeros = (actual == 0) & (expected == 0)
+        np.testing.assert_array_equal(np.signbit(actual)[zeros], np.signbit(expected)[zeros])
 
 
 @pytest.mark.parametrize(
@@ -137,9 +159,27 @@ def test_gradients_agree_with_finite_differences_twice(op: Op, sample: Sample) -
     if graph.outputs[0].dtype is not float64:
         return
     arrays = arrays_of(sample)
-    first, arguments = check_gradient(graph, arrays, op.name)
+    first, arguments = check_gradient(graph, arrays, op.name, STOPPED.get(op.name, ()))
     assert all(n.op is not INPUT or n in first.inputs for n in first.nodes)
     check_gradient(first, arguments, f"gradient of {op.name}")
+
+
+@pytest.mark.parametrize(
+    ("op", "sample"), [case for case in CASES if case.values[0].vjp is not None]
+)
+def test_gradient_rules_stop_only_where_they_should(op: Op, sample: Sample) -> None:
+    node = graph_of(op, sample).outputs[0]
+    if not node.dtype.is_floating_point:
+        return
+    assert op.vjp is not None
+    parts = op.vjp(node * 0.5, node, *node.inputs, **node.attrs)
+    assert len(parts) == len(node.inputs)
+    stopped = {
+        i
+        for i, (part, x) in enumerate(zip(parts, node.inputs, strict=True))
+        if part is None and x.dtype.is_floating_point
+    }
+    assert stopped <= STOPPED.get(op.name, set())
 
 
 @pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
@@ -148,5 +188,6 @@ def test_gradient_rule_is_tried_on_a_smooth_sample(op: Op) -> None:
     if op.vjp is None:
         return
     tried = [case for case in CASES if case.values[0] is op and smooth(case)]
-    constant = op.name in ("stop_gradient",)
-    assert tried or constant, f"{op.name} has a gradient rule and no float64 sample for it"
+    assert tried or op.name in STOPPED, (
+        f"{op.name} has a gradient rule and no float64 sample for it"
+    )
