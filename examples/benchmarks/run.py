@@ -55,7 +55,7 @@ class Worker:
             "JAX_PLATFORMS": "cpu",
             **{f"{name}_NUM_THREADS": threads for name in ("OMP", "MKL", "OPENBLAS", "GRAPHC")},
         }
-        self.log = tempfile.TemporaryFile("w+")
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by end()
         self.process = subprocess.Popen(
             [interpreter, HERE / "worker.py", contender, workload, threads],
             stdin=subprocess.PIPE,
