@@ -149,9 +149,7 @@ def _merged_outer(nest: Nest) -> Nest:
 
 def _merged_phase(phase: Phase) -> Phase:
     phase = replace(phase, axes=_real(phase.axes))
-    changed, axes = merge(
-        phase.axes, lambda p: list(phase_indices(p)), in_phase, phase
-    )
+    changed, axes = merge(phase.axes, lambda p: list(phase_indices(p)), in_phase, phase)
     return replace(changed, axes=axes)
 
 
@@ -162,7 +160,7 @@ def _relabelled(nest: Nest) -> Nest:
     """Names the axes i, j, k, ... again after splitting and merging have left gaps."""
     mentioned = {s.name for index in _indices(nest) for s in symbols(index)}
     phases = nest.phases
-    fixed = mentioned - {a.name for p in (nest, *phases) for a in p.axes}
+    fixed = mentioned - {a.name for axes in (nest.axes, *(p.axes for p in phases)) for a in axes}
     fixed |= names_in(nest)
     free = (letter * n for n in (1, 2, 3) for letter in LETTERS if letter * n not in fixed)
     names: dict[str, str] = {}
@@ -189,10 +187,12 @@ def _relabelled(nest: Nest) -> Nest:
 
 def tidy_contraction(nest: Contraction) -> Contraction:
     """Merges the axes of each role where both operands and the epilogue allow it."""
-    for name in ("batch", "rows", "cols", "depth"):
-        axes: Axes = _real(getattr(nest, name))
-        changed, axes = merge(
-            axes, lambda n: list(contraction_indices(n)), in_contraction, nest
-        )
-        nest = replace(changed, **{name: axes})
-    return nest
+    nest, batch = _merged_role(nest, nest.batch)
+    nest, rows = _merged_role(nest, nest.rows)
+    nest, cols = _merged_role(nest, nest.cols)
+    nest, depth = _merged_role(nest, nest.depth)
+    return replace(nest, batch=batch, rows=rows, cols=cols, depth=depth)
+
+
+def _merged_role(nest: Contraction, axes: Axes) -> tuple[Contraction, Axes]:
+    return merge(_real(axes), lambda n: list(contraction_indices(n)), in_contraction, nest)

@@ -43,8 +43,9 @@ class Buffers:
 
     # ---------------------------------------------------------------------------------- making
 
-    def _make(self, stem: str, dtype: DType, shape: tuple[Int, ...], role: Role, position: int = 0
-              ) -> str:
+    def _make(
+        self, stem: str, dtype: DType, shape: tuple[Int, ...], role: Role, position: int = 0
+    ) -> str:
         name, count = stem, 1
         while name in self.made:
             count += 1
@@ -148,4 +149,3 @@ class Buffers:
         if name is None:
             raise GraphError(f"{node!r} is read from memory but was never stored")
         return name
-

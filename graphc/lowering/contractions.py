@@ -1,4 +1,4 @@
-"""Contractions with their prologues and epilogues: matrix products and implicit-GEMM convolutions."""
+"""Contractions with prologues and epilogues: matrix products, convolutions as implicit ones."""
 
 from dataclasses import replace
 

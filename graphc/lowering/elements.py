@@ -16,7 +16,7 @@ from graphc import dtypes
 from graphc.dtypes import dtype as DType
 from graphc.errors import GraphError
 from graphc.ir import Contract, Gather, Generate, IndexMap, Node, Scalar, Scatter, Source
-from graphc.kernel import Call, Condition, Const, Expr, Load, Masked, Position
+from graphc.kernel import Call, Condition, Const, Expr, InRange, Load, Masked, Position
 from graphc.lowering.indexing import Index, rejoined, simplified
 from graphc.sizes import Int, symbol
 
@@ -105,10 +105,14 @@ class Elements:
             conditions = simplified(source.conditions)
             if conditions is None:
                 continue
-            both = simplified((*guard, *conditions))
+            at = tuple(rejoined(i) for i in source.index)
+            rest: Guard = ()
+            if len(sources) > 1 and not conditions:  # what the sources before it leave over
+                shape = node.inputs[source.input].shape
+                rest = tuple(InRange(i, size) for i, size in zip(at, shape, strict=True))
+            both = simplified((*guard, *conditions, *rest))
             if both is None:
                 continue
-            at = tuple(rejoined(i) for i in source.index)
             inner = self.value(node.inputs[source.input], at, both)
             result = masked(conditions, both, inner, result)
         return result

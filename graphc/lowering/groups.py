@@ -116,7 +116,7 @@ class Grouping:
         access = self.accesses.at(operands)
         needed = {self.group[read] for read, _ in access.reads if read in self.group}
         here = linear(rows, sweep.rows)
-        joined = self._producer(access.reads, here, needed) or self._sibling(
+        joined = self._producer(sweep, access.reads, here, needed) or self._sibling(
             sweep, access.reads, needed
         )
         if joined is not None:
@@ -132,11 +132,14 @@ class Grouping:
         joined.reads.update(access.reads)
 
     def _producer(
-        self, reads: list[tuple[Node, Index]], here: Int, needed: set[Group]
+        self, sweep: Sweep, reads: list[tuple[Node, Index]], here: Int, needed: set[Group]
     ) -> Group | None:
         """A group of reductions whose results are read at the same row only."""
+        size = product(sweep.rows)
         for group in sorted(needed, key=lambda g: -g.serial):
             if group.role is not Role.REDUCE or not self.may_join(group, needed):
+                continue
+            if product(group.rows) != size or size == 0:
                 continue
             mine = [(n, i) for n, i in reads if self.group.get(n) is group]
             if all(linear(index, read.shape) == here for read, index in mine):
@@ -188,7 +191,7 @@ class Grouping:
         for group in self.groups:
             if group.role is not Role.REDUCE or group.rows != sweep.rows:
                 continue
-            if group in needed or not self.may_join(group, needed):
+            if group in needed or not self.may_join(group, needed) or 0 in sweep.rows:
                 continue
             if sweep_of(group.cores[0]).sweep != sweep.sweep:
                 continue
@@ -232,7 +235,11 @@ class Grouping:
             return None
         place = places.pop()
         axes = _symbols_of(index)
-        if place == linear(index, node.shape) and group.role in (Role.REDUCE, Role.CONTRACT):
+        fusible = group.role in (Role.REDUCE, Role.CONTRACT)
+        points = product(group.cores[0].shape)
+        if not fusible or points == 0:
+            return None
+        if place == linear(index, node.shape) and product(node.shape) == points:
             return Home(group, index, axes, len(axes))
         if group.role is not Role.REDUCE:
             return None

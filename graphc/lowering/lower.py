@@ -85,9 +85,7 @@ class _Lowering:
                 launches.append(launch)
                 members = [group for group, _ in together]
                 facts.append(
-                    fused(
-                        self.plan, members, launch.kernel.name, len(stages), self.buffers.labels
-                    )
+                    fused(self.plan, members, launch.kernel.name, len(stages), self.buffers.labels)
                 )
             if launches:
                 stages.append(tuple(launches))
@@ -123,7 +121,7 @@ class _Lowering:
                 level[group] = 1 + max((of(a) for a in group.ancestors), default=-1)
             return level[group]
 
-        active = [g for g in self.plan.groups if g.cores or self.plan.stores[g]]
+        active = [g for g in self.plan.groups if self._stores_anything(g)]
         for group in active:
             of(group)
         awaited = {a for g in active for a in g.ancestors}
@@ -135,6 +133,9 @@ class _Lowering:
         for group in active:
             result[level[group]].append(group)
         return [groups for groups in result if groups]
+
+    def _stores_anything(self, group: Group) -> bool:
+        return any(0 not in node.shape for node in self.plan.stores[group])
 
     def _is_update(self, group: Group) -> bool:
         if group.role is not Role.INLINE:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphc.kernel import Buffer, HostStep, Launch, Role
 from graphc.errors import GraphError
+from graphc.kernel import Buffer, HostStep, Launch, Role
 from graphc.sizes import product
 
 ALIGNMENT = 64
@@ -38,9 +38,7 @@ def lifetimes(buffers: Sequence[Buffer], stages: Sequence[Stage]) -> list[Lifeti
     touched: dict[str, list[int]] = {}
     for number, stage in enumerate(stages):
         for step in stage:
-            names = (
-                step.buffers if isinstance(step, Launch) else (*step.inputs, *step.outputs)
-            )
+            names = step.buffers if isinstance(step, Launch) else (*step.inputs, *step.outputs)
             for name in names:
                 touched.setdefault(name, []).append(number)
     found = []

@@ -14,8 +14,8 @@ from graphc.kernel import (
     Load,
     Nest,
     Phase,
-    Ref,
     Reduction,
+    Ref,
     Statement,
     Store,
 )
@@ -63,9 +63,7 @@ class Context:
         return Scope(set(self.buffers.made))
 
     def load(self, node: Node, index: Index, guard: Guard) -> Load:
-        return Load(
-            self.buffers.load_from(node), linear(index, node.shape), node.dtype, guard, 0
-        )
+        return Load(self.buffers.load_from(node), linear(index, node.shape), node.dtype, guard, 0)
 
     def from_memory(self, node: Node, group: Group) -> bool:
         return self.plan.accesses.role(node) is Role.LEAF or self.plan.loads(node, group)
@@ -289,9 +287,7 @@ class ReductionNest:
             operands = sweep_of(core).operands(self.rows, at)
             factors = [elements.value(node, index) for node, index in operands]
             values.append(
-                factors[0]
-                if len(factors) == 1
-                else Call("({0} * {1})", tuple(factors), core.dtype)
+                factors[0] if len(factors) == 1 else Call("({0} * {1})", tuple(factors), core.dtype)
             )
         indices: list[Index] = []
         for node in part.full:
@@ -337,9 +333,7 @@ class ReductionNest:
             if core.dtype in _HALVES:
                 ref = self.refs[core]
                 assert isinstance(ref, Ref)
-                finals.append(
-                    Let(ref.name, rounded(Ref(self._core_names[core], core.dtype)))
-                )
+                finals.append(Let(ref.name, rounded(Ref(self._core_names[core], core.dtype))))
         elements, writer = self._elements()
         for node in sorted(part.requested, key=lambda n: n.serial):
             ref = self.refs.pop(node)
@@ -363,4 +357,3 @@ class ReductionNest:
             (*finals, *writer.statements),
             stores,
         )
-

@@ -110,11 +110,7 @@ class Plan:
         """Finds the group that computes and stores an inline node."""
         home = self.grouping.home.get(node)
         if home is not None:
-            needed = {
-                self.place[at]
-                for at, _ in self._probe(node, home.group)
-                if at in self.place
-            }
+            needed = {self.place[at] for at, _ in self._probe(node, home.group) if at in self.place}
             if self.grouping.may_join(home.group, needed):
                 self.place[node] = home.group
                 self.members[home.group].append(node)

@@ -62,9 +62,7 @@ def in_expr(expr: Expr, change: Change) -> Expr:
 def in_statement(statement: Statement, change: Change) -> Statement:
     if isinstance(statement, Let):
         return replace(statement, expr=in_expr(statement.expr, change))
-    return replace(
-        statement, expr=in_expr(statement.expr, change), limit=change(statement.limit)
-    )
+    return replace(statement, expr=in_expr(statement.expr, change), limit=change(statement.limit))
 
 
 def in_store(store: Store, change: Change) -> Store:

@@ -31,9 +31,7 @@ def scatter_nest(group: Group, context: Context) -> Nest:
     own_rank = wraps(node)  # put_index: the index has no part in the other dims
     fits = own_rank or all(data.shape[d] == index.shape[d] for d in others)
     rows = _axes([data.shape[d] for d in others] if fits else [], scope)
-    swept = _axes(
-        [data.shape[dim]] if fits else list(data.shape), scope, start=len(rows)
-    )
+    swept = _axes([data.shape[dim]] if fits else list(data.shape), scope, start=len(rows))
     entry_shape = list(index.shape) if own_rank or not fits else [index.shape[dim]]
     entries = _axes(entry_shape, scope, start=len(rows))
     at = tuple(a.index for a in rows)

@@ -71,4 +71,3 @@ def contraction_work(nest: Contraction) -> int:
     """Multiplications and additions of a contraction."""
     axes = (*nest.batch, *nest.rows, *nest.cols, *nest.depth)
     return 2 * extent_of(axes)
-

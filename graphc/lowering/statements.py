@@ -69,9 +69,7 @@ class Scope:
 class Writer:
     """Turns the expressions of one phase into statements and short expressions."""
 
-    def __init__(
-        self, elements: Elements, names: Names, scope: Scope, site: "SiteOf"
-    ) -> None:
+    def __init__(self, elements: Elements, names: Names, scope: Scope, site: "SiteOf") -> None:
         self.elements = elements
         self.names = names
         self.scope = scope

@@ -61,9 +61,9 @@ class Storage:
         if self._feeds_contraction(node) and not self._is_cheap_prologue(node):
             return "operand of a contraction"
         home = self.grouping.home.get(node)
-        if home is None and len(outside) == 1 and self.accesses.role(outside[0]) is Role.INLINE:
-            if not self._reused(node, outside[0]):
-                return ""
+        passed_on = len(outside) == 1 and self.accesses.role(outside[0]) is Role.INLINE
+        if home is None and passed_on and not self._reused(node, outside[0]):
+            return ""
         return self._weigh(node, outside)
 
     def _inside(self, node: Node, user: Node) -> bool:
@@ -103,9 +103,7 @@ class Storage:
         while pending:
             at = pending.pop()
             share = min(1.0, count(at.shape) / size)
-            if at is not node and (
-                at in self.stored or self.accesses.role(at) is not Role.INLINE
-            ):
+            if at is not node and (at in self.stored or self.accesses.role(at) is not Role.INLINE):
                 loads += LOAD * at.dtype.itemsize / 4 * share
                 if at not in self.stored and self.accesses.role(at) is not Role.LEAF:
                     fresh.append(at)

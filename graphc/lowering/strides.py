@@ -21,8 +21,8 @@ from graphc.kernel import (
     Masked,
     Nest,
     Phase,
-    Ref,
     Reduction,
+    Ref,
 )
 from graphc.lowering.indexing import rejoined, simplified
 from graphc.lowering.rewriting import Change, in_nest, in_phase
@@ -73,14 +73,15 @@ def _neutral_outside(reduction: Reduction, phase: Phase) -> Iterator[Condition]:
         return
     if isinstance(expr, Load) and expr.other == neutral:
         yield from expr.mask
-    elif isinstance(expr, Masked) and isinstance(expr.other, Const):
-        if expr.other.value == neutral:
-            yield from expr.conditions
+    elif (
+        isinstance(expr, Masked)
+        and isinstance(expr.other, Const)
+        and expr.other.value == neutral
+    ):
+        yield from expr.conditions
 
 
-def _shortened(
-    nest: Nest, at: int, axis: Axis, condition: Divisible
-) -> tuple[Nest, set[str]]:
+def _shortened(nest: Nest, at: int, axis: Axis, condition: Divisible) -> tuple[Nest, set[str]]:
     by = condition.by
     assert isinstance(by, int)
     nest, inner = _with_halves(nest, condition, axis, by)
@@ -116,9 +117,7 @@ def _bounded(reduction: Reduction, bound: InRange) -> Reduction:
     return replace(reduction, expr=Masked(bounds, reduction.expr, value))
 
 
-def _with_halves(
-    nest: Nest, condition: Divisible, swept: Axis, by: int
-) -> tuple[Nest, set[str]]:
+def _with_halves(nest: Nest, condition: Divisible, swept: Axis, by: int) -> tuple[Nest, set[str]]:
     """Splits the parallel axis of a condition, so that the rest of its division is an axis."""
     for axis in nest.axes:
         if axis.name == swept.name or coefficient(condition.index, axis.name) not in (1, -1):
@@ -188,4 +187,3 @@ def small_inside(nest: Nest, small: frozenset[str]) -> Nest:
     if single is not None and not single.axes and not single.reductions:
         return replace(nest, axes=tuple(kept), phases=(replace(single, axes=tuple(moved)),))
     return replace(nest, axes=(*kept[:-1], *moved, kept[-1]))
-

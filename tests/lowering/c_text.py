@@ -6,19 +6,35 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-import scipy.special
+
+from graphc.ir import OPS
 
 _TOKEN = re.compile(
     r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?(?:f|LL|ULL|U)?|\.\d+f?)|([A-Za-z_]\w*)|(\{\d+\})"
     r"|(&&|\|\||==|!=|<=|>=|<<|>>|[-+*/%<>?:()!~&|^,]))"
 )
 _TYPES = {
-    "float": np.float32, "double": np.float64, "int64_t": np.int64, "int32_t": np.int32,
-    "int16_t": np.int16, "int8_t": np.int8, "uint8_t": np.uint8, "bool": np.bool_, "int": np.int32,
+    "float": np.float32,
+    "double": np.float64,
+    "int64_t": np.int64,
+    "int32_t": np.int32,
+    "int16_t": np.int16,
+    "int8_t": np.int8,
+    "uint8_t": np.uint8,
+    "bool": np.bool_,
+    "int": np.int32,
 }
 _LEVELS = (
-    ("||",), ("&&",), ("|",), ("^",), ("&",), ("==", "!="), ("<", "<=", ">", ">="),
-    ("<<", ">>"), ("+", "-"), ("*", "/", "%"),
+    ("||",),
+    ("&&",),
+    ("|",),
+    ("^",),
+    ("&",),
+    ("==", "!="),
+    ("<", "<=", ">", ">="),
+    ("<<", ">>"),
+    ("+", "-"),
+    ("*", "/", "%"),
 )
 
 
@@ -29,10 +45,24 @@ def _divided(a: Any, b: Any) -> Any:
 
 
 _BINARY: dict[str, Callable[[Any, Any], Any]] = {
-    "||": np.logical_or, "&&": np.logical_and, "|": np.bitwise_or, "^": np.bitwise_xor,
-    "&": np.bitwise_and, "==": np.equal, "!=": np.not_equal, "<": np.less, "<=": np.less_equal,
-    ">": np.greater, ">=": np.greater_equal, "<<": np.left_shift, ">>": np.right_shift,
-    "+": np.add, "-": np.subtract, "*": np.multiply, "/": _divided, "%": np.fmod,
+    "||": np.logical_or,
+    "&&": np.logical_and,
+    "|": np.bitwise_or,
+    "^": np.bitwise_xor,
+    "&": np.bitwise_and,
+    "==": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "<<": np.left_shift,
+    ">>": np.right_shift,
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": _divided,
+    "%": np.fmod,
 }
 
 
@@ -40,14 +70,13 @@ def _rounder(kind: Any) -> Callable[[Any], Any]:
     return lambda x: np.asarray(x, np.float32).astype(kind)
 
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "max": np.maximum, "min": np.minimum, "abs": np.abs, "sqrt": np.sqrt, "exp": np.exp,
-    "log": np.log, "tanh": np.tanh, "pow": np.power, "sign": np.sign, "expm1": np.expm1,
-    "log1p": np.log1p, "sin": np.sin, "cos": np.cos, "floor": np.floor, "ceil": np.ceil,
-    "trunc": np.trunc, "round": np.rint, "isfinite": np.isfinite, "isinf": np.isinf,
-    "rsqrt": lambda x: (1 / np.sqrt(x)).astype(x.dtype), "erf": scipy.special.erf,
-    "sigmoid": lambda x: (1 / (1 + np.exp(-x))).astype(x.dtype), "fmax": np.fmax, "fmin": np.fmin,
-    "floordiv": np.floor_divide, "remainder": np.remainder, "fmod": np.fmod,
+_FUNCTIONS: dict[str, Callable[..., Any]] = {"max": np.maximum, "min": np.minimum}
+# Functions of the runtime that are called otherwise than the row they compute.
+_ROWS = {
+    "rshift": "bitwise_right_shift",
+    "lshift": "bitwise_left_shift",
+    "truncdiv": "trunc_divide",
+    "floordiv": "floor_divide",
 }
 
 
@@ -162,9 +191,11 @@ def call(name: str, args: list[Any]) -> Any:
         return np.asarray(args[0], np.float32).astype(kind)
     if name.endswith("_to_f32"):
         return np.asarray(args[0]).astype(np.float32)
-    stem, _, short = name.removeprefix("gc_").rpartition("_")
+    stem, _, _short = name.removeprefix("gc_").rpartition("_")
     arrays = [np.asarray(a) for a in args]
-    return _FUNCTIONS[stem](*arrays)
+    if stem in _FUNCTIONS:
+        return _FUNCTIONS[stem](*arrays)
+    return OPS[_ROWS.get(stem, stem)].evaluate(*np.broadcast_arrays(*arrays))
 
 
 def compute(text: str, args: tuple[Any, ...]) -> Any:

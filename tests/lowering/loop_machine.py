@@ -11,11 +11,11 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from c_text import compute
 
 from graphc import dtypes
 from graphc.kernel import (
     Axis,
-    Call,
     Combine,
     Condition,
     Const,
@@ -30,14 +30,12 @@ from graphc.kernel import (
     Phase,
     Position,
     Program,
-    Ref,
     Reduction,
+    Ref,
     Role,
     Store,
 )
-from graphc.sizes import Atom, FloorDiv, Int, IntExpr, Mod, Product, Symbol
-
-from c_text import compute
+from graphc.sizes import Atom, FloorDiv, Int, Mod, Product, Symbol, symbols
 
 Array = np.ndarray[Any, Any]
 _HALVES = (dtypes.float16, dtypes.bfloat16)
@@ -58,8 +56,13 @@ def in_register(kind: Any) -> Any:
 class Memory:
     """The buffers of a program; ``known`` says which elements were written."""
 
-    def __init__(self, program: Program, inputs: Sequence[Array], constants: Sequence[Array],
-                 sizes: dict[str, int]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        inputs: Sequence[Array],
+        constants: Sequence[Array],
+        sizes: dict[str, int],
+    ) -> None:
         self.arrays: dict[str, Array] = {}
         self.known: dict[str, Array] = {}
         self.sizes = sizes
@@ -73,9 +76,9 @@ class Memory:
                 assert buffer.offset % 64 == 0
                 end = buffer.offset + bytes_
                 assert end <= arena.size or not bytes_
-                raw = arena[buffer.offset:end]
+                raw = arena[buffer.offset : end]
                 self.arrays[buffer.name] = raw.view(buffer.dtype.numpy)
-                self.known[buffer.name] = arena_known[buffer.offset:end]
+                self.known[buffer.name] = arena_known[buffer.offset : end]
                 continue
             if buffer.role is Role.OUTPUT:
                 self.arrays[buffer.name] = np.zeros(count, buffer.dtype.numpy)
@@ -131,6 +134,7 @@ class Machine:
         self.values: dict[str, Any] = dict(sizes)
         self.refs: dict[str, Any] = {}
         self.shape: tuple[int, ...] = ()
+        self.any_point = True
         self.read: dict[str, set[int]] = {}
         self.written: dict[str, set[int]] = {}
 
@@ -152,7 +156,7 @@ class Machine:
             if isinstance(c, Divisible):
                 held = held & (index % evaluate(c.by, self.values) == 0)
             else:
-                held = held & (0 <= index) & (index < evaluate(c.limit, self.values))
+                held = held & (index >= 0) & (index < evaluate(c.limit, self.values))
         return np.asarray(held)
 
     def value(self, expr: Expr, active: Any = True) -> Any:
@@ -177,7 +181,7 @@ class Machine:
         return result.astype(in_register(expr.dtype))
 
     def _load(self, load: Load, active: Any) -> Any:
-        test = self.holds(load.mask) & active
+        test = self.holds(load.mask) & active & self.any_point
         name = self.buffer[load.buffer]
         array = self.memory.arrays[name]
         at = np.asarray(evaluate(load.index, self.values))
@@ -235,7 +239,10 @@ def run_phase(phase: Phase, machine: Machine, outer: tuple[int, ...], total: int
     inner = machine.bind(phase.axes, len(outer), total)
     ones = (1,) * (total - len(outer) - len(inner))
     full = (*outer, *inner, *ones)
-    if phase.axes and any(s.add for s in phase.stores):
+    machine.any_point = 0 not in full
+    indices = {s.name for s in phase.body if isinstance(s, Index)}
+    placed = any(x.name in indices for s in phase.stores for x in symbols(s.index))
+    if phase.axes and placed:
         _in_order(phase, machine, outer, total)
     else:
         machine.run(phase.body)
@@ -243,6 +250,7 @@ def run_phase(phase: Phase, machine: Machine, outer: tuple[int, ...], total: int
         results = {r.name: _reduced(r, machine, full, outer, total) for r in phase.reductions}
         machine.refs.update(results)
     machine.values = {**kept}
+    machine.any_point = 0 not in outer
     machine.run(phase.finals)
     machine.store(phase.final_stores, (*outer, *(1,) * (total - len(outer))))
 
@@ -261,13 +269,15 @@ def _reduced(
     r: Reduction, machine: Machine, full: tuple[int, ...], outer: tuple[int, ...], total: int
 ) -> Any:
     value = np.broadcast_to(machine.value(r.expr), full)
-    rows = value.reshape(*outer, -1)
+    rows = value.reshape(*outer, prod(full[len(outer) :]))
     shape = (*outer, *(1,) * (total - len(outer)))
     kind = in_register(r.dtype)
     if r.combine in (Combine.ARGMAX, Combine.ARGMIN):
         assert r.position is not None
-        place = np.broadcast_to(evaluate(r.position, machine.values), full).reshape(*outer, -1)
-        key = rows if r.combine is Combine.ARGMAX else np.negative(rows)
+        place = np.broadcast_to(evaluate(r.position, machine.values), full).reshape(rows.shape)
+        turn = np.negative if rows.dtype.kind == "f" else np.invert  # order reversed, no overflow
+        key = rows if r.combine is Combine.ARGMAX else turn(rows)
+        key = np.where(np.isnan(rows), np.inf, key) if rows.dtype.kind == "f" else key
         best = np.argmax(key, axis=-1)[..., None]
         return np.take_along_axis(place, best, -1).reshape(shape).astype(np.int64)
     if r.combine in (Combine.ANY, Combine.ALL):
@@ -278,6 +288,8 @@ def _reduced(
         return rows.astype(wide).sum(-1, dtype=wide).astype(kind).reshape(shape)
     if r.combine is Combine.PROD:
         return rows.prod(-1, dtype=kind).reshape(shape)
+    if kind.kind == "b":
+        rows, kind = rows.astype(np.uint8), np.dtype(np.uint8)
     low = -np.inf if kind.kind == "f" else np.iinfo(kind).min
     high = np.inf if kind.kind == "f" else np.iinfo(kind).max
     if r.combine is Combine.MAX:
@@ -303,7 +315,7 @@ def run_contraction(nest: Contraction, machine: Machine) -> None:
     kind = in_register(nest.dtype)
     wide = np.float64 if kind.kind == "f" else kind
     product = np.broadcast_to(left.astype(wide) * right.astype(wide), (*outer, *inner))
-    acc = product.reshape(*outer, -1).sum(-1, dtype=wide).astype(kind)
+    acc = product.reshape(*outer, prod(inner)).sum(-1, dtype=wide).astype(kind)
     machine.values, machine.refs = kept, refs
     machine.refs[nest.accumulator] = acc.reshape((*outer, *(1,) * len(inner)))
     machine.run(nest.epilogue.body)
@@ -311,7 +323,9 @@ def run_contraction(nest: Contraction, machine: Machine) -> None:
 
 
 def run_program(
-    program: Program, inputs: Sequence[Array], constants: Sequence[Array] = (),
+    program: Program,
+    inputs: Sequence[Array],
+    constants: Sequence[Array] = (),
     sizes: dict[str, int] | None = None,
 ) -> tuple[list[Array], dict[str, Array]]:
     """The outputs, and the inputs that were updated, by name."""
@@ -341,7 +355,9 @@ def run_program(
                 for written in machine.written:
                     assert next(p for p in step.kernel.params if names[p.name] == written).written
         _independent(touched)
-    outputs = sorted((b for b in program.buffers if b.role is Role.OUTPUT), key=lambda b: b.position)
+    outputs = sorted(
+        (b for b in program.buffers if b.role is Role.OUTPUT), key=lambda b: b.position
+    )
     shaped = [
         memory.arrays[b.name].reshape([int(evaluate(s, sizes or {})) for s in b.shape])
         for b in outputs
@@ -364,4 +380,4 @@ def _independent(touched: list[tuple[dict[str, set[int]], dict[str, set[int]]]])
                 assert not written[name] & also.get(name, set()), f"{name}: written twice"
 
 
-__all__ = ["IntExpr", "Machine", "OutOfRangeError", "run_program"]
+__all__ = ["Machine", "OutOfRangeError", "run_program"]
