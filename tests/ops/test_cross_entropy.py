@@ -1,7 +1,6 @@
 """Losses of class labels against PyTorch's, and what they refuse."""
 
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pytest
