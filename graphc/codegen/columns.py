@@ -126,7 +126,7 @@ class Columns:
         reductions = []
         for reduction, collected in zip(phase.reductions, view.reductions, strict=True):
             at = f"part*{last.extent} + {lanes.axis}"
-            reductions.append(in_parts(reduction, collected, at, self.scratch_bytes, size))
+            reductions.append(in_parts(reduction, collected, at, self.scratch_bytes, size, True))
             self.scratch_bytes += size * (2 if collected.best else 1)
         view = replace(
             view,
@@ -151,7 +151,7 @@ class Columns:
         axes = [axis.name for axis in phase.axes]
         innermost = depth + len(sweep.loops) + 1
         inside = placement.inside((*sweep.axes, (lane,)), depth)
-        reductions = tuple(self.statements.collected(r, axes) for r in phase.reductions)
+        reductions = tuple(self.statements.collected(r, axes, lanes=True) for r in phase.reductions)
         placed = inside.place(phase.body, innermost, depth, self._outside)
         group = placed.get(depth, [])
         self._outside.update({s.name: s for s in group})

@@ -75,6 +75,7 @@ class NestRenderer:
                 depth,
                 sweep,
                 widen=not unroll,
+                lanes=unroll,
                 straight=straight,
                 vectorise=vectorise and not unroll,
             )
@@ -100,12 +101,15 @@ class NestRenderer:
         depth: int,
         sweep: Loops,
         widen: bool,
+        lanes: bool,
         straight: bool,
         vectorise: bool,
     ) -> tuple[PhaseView, dict[int, list[str]]]:
         """One phase below ``depth`` loops, and lines that belong to the loops around it."""
         axes = [axis.name for axis in phase.axes]
-        reductions = tuple(self.statements.collected(r, axes, widen) for r in phase.reductions)
+        reductions = tuple(
+            self.statements.collected(r, axes, widen, lanes) for r in phase.reductions
+        )
         if vectorise and all(r.clause for r in reductions):
             sweep = self.maker.vectorised(sweep, [r.clause for r in reductions])
         inside = placement.inside(sweep.axes, depth)
@@ -166,7 +170,14 @@ class NestRenderer:
         for phase in nest.phases:
             sweep = self.maker.chunked(phase.axes, vector=True)
             view, _ = self._phase(
-                phase, placement, depth, sweep, widen=True, straight=False, vectorise=True
+                phase,
+                placement,
+                depth,
+                sweep,
+                widen=True,
+                lanes=False,
+                straight=False,
+                vectorise=True,
             )
             reductions = [
                 in_parts(reduction, collected, "slot + part" if depth else "part", *place)

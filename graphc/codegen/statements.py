@@ -83,11 +83,14 @@ class Statements:
     # ------------------------------------------------------------------------------ reductions
 
     def collected(
-        self, reduction: Reduction, sweep: Sequence[str], widen: bool = True
+        self, reduction: Reduction, sweep: Sequence[str], widen: bool = True, lanes: bool = False
     ) -> Collected:
-        """How a reduction is accumulated over the axes named in ``sweep``."""
+        """How a reduction is accumulated over the axes named in ``sweep``.
+
+        ``lanes``: in a loop whose iterations run side by side, each with its own accumulator.
+        """
         if reduction.combine in _ARGUMENT:
-            return self._argument(reduction, sweep)
+            return self._argument(reduction, sweep, lanes)
         dialect = self.expressions.dialect
         short = computed(reduction.dtype)
         kind = dialect.scalar(reduction.dtype)
@@ -117,14 +120,16 @@ class Statements:
             join=join,
         )
 
-    def _argument(self, reduction: Reduction, sweep: Sequence[str]) -> Collected:
+    def _argument(self, reduction: Reduction, sweep: Sequence[str], lanes: bool) -> Collected:
         render = self.expressions
         name = render.identifier(reduction.name)
         kind = reduction.expr.dtype
         position = 0 if reduction.position is None else reduction.position
         first = substitute(position, dict.fromkeys(sweep, 0))
         best, value = _best(name), f"{name}_value"
-        comes_first = f"gc_{_ARGUMENT[reduction.combine]}_{computed(kind)}"
+        comes_first = (
+            f"gc_{_ARGUMENT[reduction.combine]}_{'lane_' if lanes else ''}{computed(kind)}"
+        )
         return Collected(
             name=name,
             kind=render.dialect.index,
@@ -147,16 +152,17 @@ class Statements:
 
 
 def in_parts(
-    reduction: Reduction, collected: Collected, at: str, offset: int, size: int
+    reduction: Reduction, collected: Collected, at: str, offset: int, size: int, lanes: bool = False
 ) -> Collected:
     """The reduction with its parts kept at index ``at`` of arrays of ``size`` bytes."""
+    lane = "lane_" if lanes else ""
     part = f"{collected.name}_part"
     other = f"{part}[{at}]"
     if not collected.best:
         rejoin = _update(reduction.combine, collected.join, collected.held, other)
         return replace(collected, part=part, part_offset=offset, at=at, rejoin=rejoin)
     best_part = f"{collected.best}_part"
-    comes_first = f"gc_{_ARGUMENT[reduction.combine]}_{computed(reduction.expr.dtype)}"
+    comes_first = f"gc_{_ARGUMENT[reduction.combine]}_{lane}{computed(reduction.expr.dtype)}"
     return replace(
         collected,
         part=part,

@@ -30,14 +30,20 @@ GC_DECLARE_REDUCTION(gc_min_i64, int64_t, INT64_MAX)
 GC_DECLARE_REDUCTION(gc_min_u8, uint8_t, UINT8_MAX)
 
 /* Whether a value replaces the extreme found before it: strictly beyond, or the first NaN.
- * In selects, since gcc 12 does not vectorise the same thing said with | and &; unlikely, since a
- * scalar loop should jump over the assignments, not select them. */
+ * For scalar loops without selects, since a jump that is hardly ever taken costs less than a chain
+ * of them; gc_above_lane for vectors in selects, without which gcc 12 does not vectorise. */
 #define GC_DEFINE_FIRST_EXTREME(T)                                                                 \
     GC_INLINE int gc_above_##T(gc_##T value, gc_##T best) {                                        \
-        return GC_UNLIKELY(value > best ? 1 : value != value ? best == best : 0);                  \
+        return GC_UNLIKELY((value > best) | ((value != value) & (best == best)));                  \
     }                                                                                              \
     GC_INLINE int gc_below_##T(gc_##T value, gc_##T best) {                                        \
-        return GC_UNLIKELY(value < best ? 1 : value != value ? best == best : 0);                  \
+        return GC_UNLIKELY((value < best) | ((value != value) & (best == best)));                  \
+    }                                                                                              \
+    GC_INLINE int gc_above_lane_##T(gc_##T value, gc_##T best) {                                   \
+        return value > best ? 1 : value != value ? best == best : 0;                               \
+    }                                                                                              \
+    GC_INLINE int gc_below_lane_##T(gc_##T value, gc_##T best) {                                   \
+        return value < best ? 1 : value != value ? best == best : 0;                               \
     }
 
 GC_DEFINE_FIRST_EXTREME(f32)

@@ -68,10 +68,10 @@ GC_DEFINE_NARROW_JOINS(b1)
 /* Whether a value replaces the extreme found before it: strictly beyond, or the first NaN. */
 #define GC_DEFINE_FIRST_EXTREME(T)                                                                 \
     GC_INLINE int gc_above_##T(gc_##T value, gc_##T best) {                                        \
-        return value > best ? 1 : value != value ? best == best : 0;                               \
+        return (value > best) | ((value != value) & (best == best));                               \
     }                                                                                              \
     GC_INLINE int gc_below_##T(gc_##T value, gc_##T best) {                                        \
-        return value < best ? 1 : value != value ? best == best : 0;                               \
+        return (value < best) | ((value != value) & (best == best));                               \
     }
 
 /* The extreme of a block and its least position: threads hold positions in no order. */

@@ -21,7 +21,7 @@ void max_pool(
                     #pragma GCC unroll 2
                     for (int64_t q = 0; q < 2; q++) {
                         const float where_value = x[n*784 + i*56 + p*28 + j*2 + q];
-                        if (gc_above_f32(where_value, where_best)) {
+                        if (gc_above_lane_f32(where_value, where_best)) {
                             where_best = where_value;
                             where = i*56 + p*28 + j*2 + q;
                         }
