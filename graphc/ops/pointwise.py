@@ -355,7 +355,7 @@ WHERE = register(
         "where",
         _where_type,
         _where,
-        Scalar("({0} ? {1} : {2})"),
+        Scalar("gc_where_{t}({0}, {1}, {2})"),
         lambda g, _y, cond, _a, _b: (
             None,
             lambda: row.where(cond, g, 0),

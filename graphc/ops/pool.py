@@ -176,8 +176,7 @@ def _max_pool(x: Any, **attrs: Any) -> Any:
 
 
 def _max_vjp(g: Any, _y: Any, x: Any, **attrs: Any) -> tuple[Any]:
-    index = row.max_pool_index(x, **attrs)
-    return (row.max_pool_grad(g, index, input_shape=tuple(x.shape), **attrs),)
+    return (row.max_pool_backward(g, x, **attrs),)
 
 
 def shifted(
@@ -521,4 +520,93 @@ MAX_POOL_GRAD = composite(
     numpy=_fast_max_grad,
     samples=_max_grad_samples,
     reference=_max_grad_reference,
+)
+
+
+# The gradient straight from the input: a place within the window is all it takes, so that kernels
+# keep one small integer a window. Of several NaN the first gets the cotangent.
+
+
+def _place(x: Any, **attrs: Any) -> Any:
+    windows = framed_windows(x, _lowest(x.dtype), **attrs)
+    inner = inner_dims(windows, len(attrs["kernel"]))
+    return row.cast(row.argmax(windows, dims=inner, keepdim=False), dtype=dtypes.int32)
+
+
+def _backward(g: Any, x: Any, **attrs: Any) -> Any:
+    kernel = attrs["kernel"]
+    ones = (1,) * len(kernel)
+    place = _place(x, **attrs)
+    within = row.cast(_offsets(g, kernel), dtype=dtypes.int32)
+    chosen = row.eq(row.reshape(place, shape=(*place.shape, *ones)), within)
+    parts = row.where(chosen, row.reshape(g, shape=(*g.shape, *ones)), 0)
+    return folded(parts, tuple(x.shape), **attrs)
+
+
+def _fast_backward(g: Array, x: Array, **attrs: Any) -> Array:
+    shown, before = shifted(x, _fill(x), **attrs)
+    best = np.array(shown[0][1], order="C")
+    for _, view in shown[1:]:
+        np.maximum(best, view, out=best)
+    wrong = best != best
+    rest = np.array(g, order="C")
+    settings = (attrs["kernel"], attrs["stride"], attrs["padding"], attrs["dilation"])
+    after = _borders(x.shape[2:], best.shape[2:], *settings)[1]
+    sizes = zip(before, x.shape[2:], after, strict=True)
+    wide = np.zeros((*x.shape[:2], *(b + n + int(a) for b, n, a in sizes)), g.dtype)  # type: ignore[call-overload]
+    for at, view in shown:
+        chosen = (view == best) | (wrong & (view != view))
+        spots = (
+            slice(k * d, k * d + (count - 1) * s + 1, s)
+            for k, d, count, s in zip(
+                at, attrs["dilation"], best.shape[2:], attrs["stride"], strict=True
+            )
+        )
+        wide[(..., *spots)] += np.where(chosen, rest, 0)
+        rest[chosen] = 0
+    inside = (slice(b, b + n) for b, n in zip(before, x.shape[2:], strict=True))
+    return np.ascontiguousarray(wide[(..., *inside)])
+
+
+def _backward_vjp(h: Any, _y: Any, _g: Any, x: Any, **attrs: Any) -> tuple[Any, None]:
+    kernel = attrs["kernel"]
+    place = _place(x, **attrs)
+    within = row.cast(_offsets(x, kernel), dtype=dtypes.int32)
+    chosen = row.eq(row.reshape(place, shape=(*place.shape, *(1,) * len(kernel))), within)
+    windows = framed_windows(h, 0.0, **attrs)
+    inner = inner_dims(windows, len(kernel))
+    return row.sum(row.where(chosen, windows, 0), dims=inner, keepdim=False), None
+
+
+def _backward_type(g: TensorType, x: TensorType, **attrs: Any) -> TensorType:
+    expected = pooled_shape("max_pool_backward", x.shape, **attrs)
+    if g.shape != expected:
+        raise ShapeError(
+            f"max_pool_backward: expected a cotangent of shape {list(expected)}, but got "
+            f"{list(g.shape)}"
+        )
+    return g.with_shape(x.shape)
+
+
+def _backward_samples() -> Iterable[Sample]:
+    for sample in _max_samples():
+        (x,) = sample.arrays
+        if x.dtype.kind == "i" or x.size == 0 or not np.isfinite(x.astype(np.float64)).all():
+            continue
+        g = spread(_chosen(x, **sample.attrs)[1].shape, -2, 2, x.dtype, 3)
+        yield Sample((g, x), sample.attrs, sample.differentiable)
+
+
+def _backward_reference(g: Array, x: Array, **attrs: Any) -> Array:
+    return _max_grad_reference(g, _chosen(x, **attrs)[1], input_shape=x.shape)
+
+
+MAX_POOL_BACKWARD = composite(
+    "max_pool_backward",
+    _backward,
+    _backward_vjp,
+    infer=_backward_type,
+    numpy=_fast_backward,
+    samples=_backward_samples,
+    reference=_backward_reference,
 )

@@ -52,7 +52,9 @@ def _fold(node: Node) -> Node | None:
         array = node.op.evaluate(*(_value(n) for n in node.inputs), **node.attrs)
     except (RuntimeError, IndexError):
         return None  # a division by zero or an index out of range is an error of the run, if at all
-    return constant_like(np.ascontiguousarray(array), node)
+    result = constant_like(np.ascontiguousarray(array), node)
+    counted = result.op is CONSTANT and all(n.op is not CONSTANT for n in node.inputs)
+    return None if counted else result  # a kernel counts faster than it loads
 
 
 def _uniform(node: Node) -> Node | None:

@@ -12,6 +12,8 @@
     GC_INLINE gc_##T gc_sub_##T(gc_##T a, gc_##T b) { return (gc_##T)((W)a - (W)b); }              \
     GC_INLINE gc_##T gc_mul_##T(gc_##T a, gc_##T b) { return (gc_##T)((W)a * (W)b); }              \
     GC_INLINE gc_##T gc_neg_##T(gc_##T a) { return (gc_##T)((W)0 - (W)a); }                        \
+    /* Both choices are computed, so that loops vectorise; a?b:c computes one. */                   \
+    GC_INLINE gc_##T gc_where_##T(gc_b1 c, gc_##T a, gc_##T b) { return c ? a : b; }                \
     GC_INLINE gc_##T gc_max_##T(gc_##T a, gc_##T b) { return a > b ? a : b; }                      \
     GC_INLINE gc_##T gc_min_##T(gc_##T a, gc_##T b) { return a < b ? a : b; }                      \
     GC_INLINE gc_##T gc_fmax_##T(gc_##T a, gc_##T b) { return a > b ? a : b; }                     \
@@ -119,6 +121,7 @@ GC_DEFINE_UNSIGNED(u8, gc_u32, 8)
 #undef GC_DEFINE_SIGNED
 #undef GC_DEFINE_UNSIGNED
 
+GC_INLINE gc_b1 gc_where_b1(gc_b1 c, gc_b1 a, gc_b1 b) { return (c & a) | (!c & b); }
 GC_INLINE gc_b1 gc_max_b1(gc_b1 a, gc_b1 b) { return a | b; }
 GC_INLINE gc_b1 gc_min_b1(gc_b1 a, gc_b1 b) { return a & b; }
 #define gc_max_bool gc_max_b1

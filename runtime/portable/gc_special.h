@@ -10,6 +10,7 @@
     GC_INLINE T gc_add_##U(T a, T b) { return a + b; }                                             \
     GC_INLINE T gc_sub_##U(T a, T b) { return a - b; }                                             \
     GC_INLINE T gc_mul_##U(T a, T b) { return a * b; }                                             \
+    GC_INLINE T gc_where_##U(gc_b1 c, T a, T b) { return c ? a : b; }                               \
     GC_INLINE T gc_neg_##U(T x) { return -x; }                                                     \
     GC_INLINE T gc_reciprocal_##U(T x) { return (T)1 / x; }                                        \
     GC_INLINE T gc_frac_##U(T x) { return x - gc_trunc_##U(x); }                                   \

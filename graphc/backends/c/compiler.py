@@ -81,6 +81,7 @@ class Compiler:
             self.native,
             "-fno-math-errno",
             "-fno-trapping-math",
+            "-fwrapv",  # integer sums wrap, as in NumPy
             "-ffp-contract=fast",
             "-fopenmp-simd",
             "-fPIC",
