@@ -24,6 +24,10 @@ GC_INLINE int64_t gc_most(int64_t a, int64_t b) { return a > b ? a : b; }
  * the arrays become registers. */
 #define GC_UNROLL _Pragma("GCC unroll 64")
 
+/* Makes the compiler load again what it loaded before: values kept from one step of the depth to
+ * the next would push sums out of the registers. */
+#define GC_FORGET_LOADS __asm__ volatile("" : : : "memory")
+
 #define GC_DEFINE_VECTOR(V, T, LANES)                                                              \
     typedef T V __attribute__((vector_size(LANES * sizeof(T))));                                   \
     typedef T V##_anywhere                                                                         \

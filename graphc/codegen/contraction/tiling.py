@@ -7,13 +7,14 @@ measured on a core with two 512-bit multipliers, and only their ratios matter.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import ceil, prod
 
-from graphc.codegen.operands import Operand, estimated, fixed
+from graphc.codegen.contraction.halo import Halo, copied_elements, halo
+from graphc.codegen.contraction.operands import Operand, estimated, fixed
 from graphc.kernel import Axis, Contraction, InRange
-from graphc.sizes import Int, coefficient, product, symbols
+from graphc.sizes import Int, Symbol, coefficient, product, symbols
 
 LATENCY = 4  # cycles until a sum can be added to again
 DEEP = 512  # depth from which it is cut, so that packed panels stay in the caches
@@ -54,10 +55,12 @@ class Tiling:
         return prod(self.steps)
 
     @property
+    def pairs(self) -> tuple[tuple[Axis, int], ...]:
+        return tuple(zip(self.axes, self.steps, strict=True))
+
+    @property
     def counts(self) -> tuple[Int, ...]:
-        return tuple(
-            (axis.extent + (step - 1)) // step for axis, step in zip(self.axes, self.steps)
-        )
+        return tuple((axis.extent + (step - 1)) // step for axis, step in self.pairs)
 
     @property
     def count(self) -> Int:
@@ -66,7 +69,7 @@ class Tiling:
     @property
     def ragged(self) -> int | None:
         """The number of the axis whose last tile is shorter; None when all fit."""
-        for number, (axis, step) in enumerate(zip(self.axes, self.steps)):
+        for number, (axis, step) in enumerate(self.pairs):
             if step > 1 and (not isinstance(axis.extent, int) or axis.extent % step):
                 return number
         return None
@@ -84,7 +87,7 @@ class Tiling:
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """(size, how many) of whole and of short tiles, as far as can be estimated."""
         number = self.ragged
-        total = prod(ceil(estimated(a) / s) for a, s in zip(self.axes, self.steps))
+        total = prod(ceil(estimated(a) / s) for a, s in self.pairs)
         if number is None or not self.short:
             return ((self.size, total),)
         axis = self.axes[number]
@@ -100,7 +103,6 @@ class Plan:
     depth are summed apart and joined in order, however many threads there are.
     """
 
-    swapped: bool  # rows are the lanes
     lines: Tiling
     lanes: Tiling
     lines_packing: Packing
@@ -124,6 +126,7 @@ class Sides:
     lane: Operand
     line_axes: tuple[Axis, ...]
     lane_axes: tuple[Axis, ...]
+    halo: Halo | None = None  # the copy that one of the operands reads
 
     @property
     def depth(self) -> int:
@@ -139,13 +142,15 @@ class Sides:
 # ------------------------------------------------------------------------------------ candidates
 
 
-def roles(nest: Contraction, lhs: Operand, rhs: Operand) -> tuple[Sides, Sides]:
+def roles(
+    nest: Contraction, lhs: Operand, rhs: Operand, copied: Halo | None = None
+) -> tuple[Sides, Sides]:
     """Columns as lanes, and rows as lanes."""
     out = _contiguous(nest)
     rows, cols = _last(nest.rows, out), _last(nest.cols, out)
     return (
-        Sides(nest, False, lhs, rhs, rows, cols),
-        Sides(nest, True, rhs, lhs, cols, rows),
+        Sides(nest, False, lhs, rhs, rows, cols, copied),
+        Sides(nest, True, rhs, lhs, cols, rows, copied),
     )
 
 
@@ -163,17 +168,24 @@ def _last(axes: tuple[Axis, ...], name: str) -> tuple[Axis, ...]:
     return tuple(sorted(axes, key=lambda axis: axis.name == name))
 
 
-def plan(nest: Contraction, lhs: Operand, rhs: Operand, vectors: Vectors, size: int) -> Plan:
-    """The cheapest schedule for elements of ``size`` bytes."""
+def schedule(
+    nest: Contraction, lhs: Operand, rhs: Operand, vectors: Vectors, size: int
+) -> tuple[Sides, Plan]:
+    """The cheapest schedule for elements of ``size`` bytes, and the sides in their roles."""
     width = max(vectors.size // size, 2)
-    best: Plan | None = None
-    for sides in roles(nest, lhs, rhs):
+    every = [*roles(nest, lhs, rhs)]
+    for first, second in ((lhs, rhs), (rhs, lhs)):
+        copied = halo(first)
+        if copied is not None:
+            pair = (copied.operand, second) if first is lhs else (second, copied.operand)
+            every += roles(nest, *pair, copied)
+    best: tuple[Sides, Plan] | None = None
+    for sides in every:
         for candidate in _candidates(sides, vectors, width):
-            if best is None or candidate.cost < best.cost:
-                best = candidate
+            if best is None or candidate.cost < best[1].cost:
+                best = sides, candidate
     assert best is not None  # packing both sides is always possible
-    chosen = next(s for s in roles(nest, lhs, rhs) if s.swapped == best.swapped)
-    return _cut(chosen, best, size)
+    return best[0], _cut(*best, size)
 
 
 def _candidates(sides: Sides, vectors: Vectors, width: int) -> Iterator[Plan]:
@@ -294,36 +306,71 @@ def _vector_plan(
     batch = prod(estimated(axis) for axis in sides.nest.batch)
     whole = max(lanes.size // width, 1)
     load = 1.5 if direct else 1.0
-    masked = 2.0 if direct and sides.lane.masked else 0.0
+    masked = 1.0 if direct and sides.lane.masked else 0.0
+    done = _done(sides) if direct and sides.lane.masked else 1.0
     inner = fixed(lanes.axes[-1]) if lanes.axes else 1
     cycles = 0.0
-    for size, strips in (((lines.size, _total(lines)),) if packed else lines.sizes):
+    for size, strips in ((lines.size, _total(lines)),) if packed else lines.sizes:
         for vectors, panels in _vector_counts(lanes, width, whole, inner):
             step = max(size * vectors / 2, (size + vectors * load) / 2, LATENCY) + masked
-            cycles += strips * panels * (step * depth + 20 + size * vectors)
+            cycles += strips * panels * (step * depth * done + 20 + size * vectors)
     if direct and _span(sides.lane, sides.nest.depth) * 4 > PANEL_BYTES and _total(lines) > 2:
         cycles *= 1.5
     if not packed and _total(lanes) > 2:
         if lines.size * depth * 4 > STRIP_BYTES:
             cycles *= 1.12
-        if any(_aliases(sides.line.stride(a.name)) for a, s in zip(lines.axes, lines.steps) if s > 8):
+        if any(_aliases(sides.line.stride(axis.name)) for axis, step in lines.pairs if step > 8):
             cycles *= 1.3
     if not direct:
         run = lanes.axes[-1] if lanes.axes else None
         cycles += _total(lanes) * lanes.size * depth * pack_cost(sides.lane, run, sides.nest)
     if packed:
-        run = next((a for a, s in zip(lines.axes[::-1], lines.steps[::-1]) if s > 1), None)
+        run = next((axis for axis, step in reversed(lines.pairs) if step > 1), None)
         cycles += _total(lines) * lines.size * depth * pack_cost(sides.line, run, sides.nest)
     cycles += _epilogue_cost(sides, lanes, lines)
     return Plan(
-        swapped=sides.swapped,
         lines=lines,
         lanes=lanes,
         lines_packing=Packing.OWN if packed else Packing.DIRECT,
         lanes_packing=Packing.DIRECT if direct else Packing.SHARED,
         width=width,
-        cost=cycles * batch,
+        cost=cycles * batch + _halo_cost(sides),
     )
+
+
+def _done(sides: Sides) -> float:
+    """The share of the depth that conditions leave where they are the same for whole vectors."""
+    share = 1.0
+    for condition in sides.lane.load.mask if sides.lane.load is not None else ():
+        if not isinstance(condition, InRange) or not isinstance(condition.limit, int):
+            continue
+        if coefficient(condition.index, sides.lane_axes[-1].name) != 0:
+            continue
+        share *= _within(condition.index, condition.limit)
+    return share
+
+
+def _within(index: Int, limit: int) -> float:
+    """How many of the values of a sum of axes lie in ``[0, limit)``."""
+    if isinstance(index, int):
+        return 1.0
+    counts = {index.const: 1}
+    for atom, step in index.terms:
+        extent = atom.extent if isinstance(atom, Symbol) else None
+        if not isinstance(extent, int) or len(counts) * extent > 10_000:
+            return 1.0
+        longer: dict[int, int] = {}
+        for value, many in counts.items():
+            for place in range(extent):
+                at = value + step * place
+                longer[at] = longer.get(at, 0) + many
+        counts = longer
+    inside = sum(many for value, many in counts.items() if 0 <= value < limit)
+    return inside / max(sum(counts.values()), 1)
+
+
+def _halo_cost(sides: Sides) -> float:
+    return 0.0 if sides.halo is None else copied_elements(sides.halo) * 0.8 + 2000
 
 
 def _total(tiling: Tiling) -> int:
@@ -371,7 +418,7 @@ def pack_cost(side: Operand, run: Axis | None, nest: Contraction) -> float:
 def transposed(sides: Sides, lines: Tiling) -> bool:
     """Whether results run through memory along the lines: then tiles are turned over first."""
     out = _contiguous(sides.nest)
-    return any(axis.name == out and step >= 4 for axis, step in zip(lines.axes, lines.steps))
+    return any(axis.name == out and step >= 4 for axis, step in lines.pairs)
 
 
 def _epilogue_cost(sides: Sides, lanes: Tiling, lines: Tiling) -> float:
@@ -416,13 +463,12 @@ def _dot_plan(sides: Sides, lines: Tiling, lanes: Tiling, width: int) -> Plan:
     points = prod(estimated(axis) for axis in (*sides.line_axes, *sides.lane_axes))
     batch = prod(estimated(axis) for axis in nest.batch)
     return Plan(
-        swapped=False,
         lines=lines,
         lanes=lanes,
         lines_packing=Packing.DIRECT,
         lanes_packing=Packing.DIRECT,
         width=width,
-        cost=(cycles + points * 2.0) * batch,
+        cost=(cycles + points * 2.0) * batch + _halo_cost(sides),
         dot=True,
     )
 
@@ -461,15 +507,14 @@ def _cut(sides: Sides, chosen: Plan, size: int) -> Plan:
         per_panel = min(per_panel, 64)
         if not sides.known:
             per_strip, per_panel = 12, 4  # with scratch of a size known now
-    values = {name: getattr(chosen, name) for name in chosen.__dataclass_fields__}
-    values.update(
+    return replace(
+        chosen,
         lanes_packing=lanes_packing,
         block=block,
         splits=splits,
         strips_per_unit=per_strip,
         panels_per_unit=per_panel,
     )
-    return Plan(**values)
 
 
 def _splits(nest: Contraction, tiles: int) -> int:

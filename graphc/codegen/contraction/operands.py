@@ -21,7 +21,7 @@ from graphc.kernel import (
     Statement,
     Store,
 )
-from graphc.sizes import Int, coefficient, substitute, symbol, symbols
+from graphc.sizes import Int, coefficient, substitute, symbols
 
 # ------------------------------------------------------------------------- walks over expressions
 
@@ -72,6 +72,22 @@ def in_phase(phase: Phase) -> Iterator[Int]:
         yield from _in_expr(store.expr)
 
 
+def loaded(phase: Phase) -> frozenset[str]:
+    """The buffers that an epilogue reads."""
+    exprs = [statement.expr for statement in phase.body]
+    exprs += [store.expr for store in phase.stores]
+    found: set[str] = set()
+    while exprs:
+        expr = exprs.pop()
+        if isinstance(expr, Load):
+            found.add(expr.buffer)
+        elif isinstance(expr, Call):
+            exprs += expr.args
+        elif isinstance(expr, Masked):
+            exprs += (expr.value, expr.other)
+    return frozenset(found)
+
+
 def _condition(condition: Condition, to: Mapping[str, Int]) -> Condition:
     index = substitute(condition.index, to)
     if isinstance(condition, Divisible):
@@ -112,8 +128,7 @@ def _statements(body: tuple[Statement, ...], to: Mapping[str, Int]) -> tuple[Sta
 def phase_with(phase: Phase, to: Mapping[str, Int]) -> Phase:
     """The epilogue with symbols replaced by name."""
     stores = tuple(
-        Store(s.buffer, substitute(s.index, to), expr_with(s.expr, to), s.add)
-        for s in phase.stores
+        Store(s.buffer, substitute(s.index, to), expr_with(s.expr, to), s.add) for s in phase.stores
     )
     return replace(phase, body=_statements(phase.body, to), stores=stores)
 
@@ -138,20 +153,26 @@ def simplified(nest: Contraction) -> Contraction:
     Two axes of a group become one when every index that mentions them steps from the end of the
     inner one to the next step of the outer one: then the pair is a single longer axis.
     """
-    for name in ("batch", "rows", "cols", "depth"):
-        axes: list[Axis] = []
-        for axis in getattr(nest, name):
-            if axis.extent == 1:
-                nest = _contraction(nest, {axis.name: 0})
-                continue
-            if axes and run_on(indices(nest), axes[-1], axis):
-                outer = axes.pop()
-                joined = Axis(f"{outer.name}_{axis.name}", outer.extent * axis.extent)
-                nest = _contraction(nest, {outer.name: 0, axis.name: joined.index})
-                axis = joined
-            axes.append(axis)
-        nest = replace(nest, **{name: tuple(axes)})
-    return nest
+    nest, batch = _fewer(nest, nest.batch)
+    nest, rows = _fewer(nest, nest.rows)
+    nest, cols = _fewer(nest, nest.cols)
+    nest, depth = _fewer(nest, nest.depth)
+    return replace(nest, batch=batch, rows=rows, cols=cols, depth=depth)
+
+
+def _fewer(nest: Contraction, group: tuple[Axis, ...]) -> tuple[Contraction, tuple[Axis, ...]]:
+    axes: list[Axis] = []
+    for axis in group:
+        if axis.extent == 1:
+            nest = _contraction(nest, {axis.name: 0})
+            continue
+        if axes and run_on(indices(nest), axes[-1], axis):
+            outer = axes.pop()
+            joined = Axis(f"{outer.name}_{axis.name}", outer.extent * axis.extent)
+            nest = _contraction(nest, {outer.name: 0, axis.name: joined.index})
+            axis = joined
+        axes.append(axis)
+    return nest, tuple(axes)
 
 
 def run_on(found: Iterable[Int], outer: Axis, inner: Axis) -> bool:
@@ -245,8 +266,3 @@ def fixed(axis: Axis) -> int | None:
 def estimated(axis: Axis) -> int:
     """The extent, or a guess, for choosing among schedules."""
     return axis.extent if isinstance(axis.extent, int) else 64
-
-
-def named(axis: Axis, name: str) -> Int:
-    """The symbol of another variable that walks the same axis."""
-    return symbol(name, axis.extent)

@@ -1,0 +1,211 @@
+"""Packing: strips and panels copied into rows, one for each step of the depth."""
+
+from graphc.codegen.contraction.frame import Frame
+from graphc.codegen.contraction.halo import Halo
+from graphc.codegen.contraction.operands import Operand, offset
+from graphc.codegen.contraction.tiling import Tiling
+from graphc.codegen.contraction.views import HaloView, Loop, PackView
+from graphc.kernel import Axis, Index, InRange
+from graphc.sizes import Int, product, substitute, symbol
+
+_HOW = {"copy": "copied in runs", "across": "transposed", "points": "computed point by point"}
+
+
+def pack(frame: Frame, side: Operand, tiling: Tiling, to: str, whole: bool) -> PackView:
+    """How a strip or panel is packed: a block of the depth, or the ``whole`` of it."""
+    run = _run(tiling)
+    how = _how(frame, side, tiling, run, whole)
+    what = "lines" if tiling is frame.plan.lines else "lanes"
+    comment = f"{tiling.size} {what} for each step of the depth, {_HOW[how]}"
+    first = 0 if whole else frame.cut
+    begin: Int = 0 if whole or not frame.nest.depth else frame.block_begin
+    loops = _loops(frame, first, whole)
+    groups = tuple(
+        Loop(f"{axis.name}_in", "0", frame.up_to(axis, step))
+        for axis, step in tiling.pairs
+        if step > 1
+    )
+    view = PackView(
+        how=how,
+        comment=comment,
+        kind=frame.kind,
+        vector=frame.vector,
+        width=frame.width,
+        size=tiling.size,
+        to=to,
+        loops=loops,
+        at=frame.render.operand(frame.flat(first, begin)),
+        groups=groups,
+        element=frame.render.integer(frame.element(tiling)),
+        ragged=tiling.ragged is not None,
+    )
+    if how == "points" or run is None:
+        return _points(frame, side, tiling, view)
+    axis, step = run
+    row = substitute(frame.element(tiling), {f"{axis.name}_in": 0})
+    depth = frame.nest.depth
+    index = side.base + offset(side, {a.name: symbol(a.name) for a in frame.nest.batch})
+    for other, steps in tiling.pairs:
+        place = frame.starts(tiling)[other.name]
+        if steps > 1 and other is not axis:
+            place = place + symbol(f"{other.name}_in")
+        index = index + side.step(other.name) * place
+    if how == "across":
+        return _across(frame, side, view, run, row, index, whole)
+    index = index + offset(side, {a.name: symbol(a.name) for a in depth})
+    return _with(
+        view,
+        element=frame.render.integer(row),
+        source=frame.pointer(side, index),
+        run=step,
+        valid=frame.up_to(axis, step),
+    )
+
+
+def _with(view: PackView, **changes: object) -> PackView:
+    values = {name: getattr(view, name) for name in PackView.__dataclass_fields__}
+    return PackView(**{**values, **changes})
+
+
+def _run(tiling: Tiling) -> tuple[Axis, int] | None:
+    """The innermost axis of which a tile has several steps."""
+    return next(((axis, step) for axis, step in reversed(tiling.pairs) if step > 1), None)
+
+
+def _how(
+    frame: Frame, side: Operand, tiling: Tiling, run: tuple[Axis, int] | None, whole: bool
+) -> str:
+    if side.strides is None or side.masked or run is None:
+        return "points"
+    axis, step = run
+    if side.stride(axis.name) == 1:
+        return "copy"
+    inner = _run_on(frame, side, 0 if whole else frame.cut)
+    known = inner if isinstance(inner, int) else frame.width
+    if inner == 1 or known < frame.width // 2:
+        return "points"  # too short to be transposed by whole vectors
+    # A transposed group writes whole vectors: what it writes beyond its own lines must be the
+    # next row, not another group of this one.
+    return "across" if step == tiling.size or step % frame.width == 0 else "points"
+
+
+def _run_on(frame: Frame, side: Operand, first: int) -> Int:
+    """Steps of the depth, from the end, that follow each other in memory."""
+    inner: Int = 1
+    for axis in reversed(frame.nest.depth[first:]):
+        if side.stride(axis.name) != inner:
+            break
+        inner = inner * axis.extent
+    return inner
+
+
+def _loops(frame: Frame, first: int, whole: bool) -> tuple[Loop, ...]:
+    loops = []
+    for number, axis in enumerate(frame.nest.depth[first:]):
+        low, high = "0", frame.render.integer(axis.extent)
+        if number == 0 and not whole:
+            low, high = frame.range
+        loops.append(Loop(frame.render.identifier(axis.name), low, high))
+    return tuple(loops)
+
+
+def _points(frame: Frame, side: Operand, tiling: Tiling, view: PackView) -> PackView:
+    decode = []
+    for axis, step in tiling.pairs:
+        if step > 1:
+            place = symbol(f"{axis.name}_from") + symbol(f"{axis.name}_in")
+            name = frame.render.identifier(axis.name)
+            decode.append(f"const int64_t {name} = {frame.render.integer(place)};")
+    return _with(
+        view,
+        decode=tuple(decode),
+        body=frame.statements.lines(side.body),
+        value=frame.render.value(side.expr),
+        simd=not any(isinstance(statement, Index) for statement in side.body),
+    )
+
+
+def _across(
+    frame: Frame,
+    side: Operand,
+    view: PackView,
+    run: tuple[Axis, int],
+    row: Int,
+    index: Int,
+    whole: bool,
+) -> PackView:
+    """Transposed: the inner axes of the depth that run on in memory are one row of the source."""
+    depth, render = frame.nest.depth, frame.render
+    first = 0 if whole else frame.cut
+    begin: Int = 0 if whole else frame.block_begin
+    inner: Int = 1
+    number = len(depth)
+    while number > first and side.stride(depth[number - 1].name) == inner:
+        number -= 1
+        inner = inner * depth[number].extent
+    gone: dict[str, Int] = {axis.name: 0 for axis in depth[number:]}
+    count = render.integer(inner)
+    if number == first:
+        gone[depth[first].name] = begin
+        index = index + side.step(depth[first].name) * begin
+        low, high = (view.loops[0].begin, view.loops[0].end)
+        rest = product(axis.extent for axis in depth[first + 1 :])
+        count = high if low == "0" else f"({high} - {low})"
+        count = count if rest == 1 else f"{count}*{render.operand(rest)}"
+    index = index + offset(side, {axis.name: symbol(axis.name) for axis in depth[:number]})
+    axis, step = run
+    return _with(
+        view,
+        loops=view.loops[: number - first],
+        at=render.operand(substitute(frame.flat(first, begin), gone)),
+        element=render.integer(row),
+        source=frame.pointer(side, index),
+        run=step,
+        valid=frame.up_to(axis, step),
+        stride=render.integer(side.step(axis.name)),
+        count=count,
+    )
+
+
+# ------------------------------------------------------------------------------------------ halo
+
+
+def halo_view(frame: Frame, of: Halo, start: str) -> HaloView:
+    """The copy with zeros around it."""
+    render = frame.render
+    entries = [(render.identifier(axis.name), axis.extent, 1) for axis, _, _ in of.axes]
+    source: Int = of.base
+    target: Int = 0
+    for axis, stride, pitch in of.axes:
+        source = source + stride * symbol(axis.name)
+        target = target + pitch * symbol(axis.name)
+    loops, conditions = [], []
+    row, source_row = target - target, source - source
+    for number, dim in enumerate(of.dims[:-1]):
+        var = f"edge{number}"
+        place = symbol(var) + dim.low
+        loops.append(Loop(var, "0", str(dim.size)))
+        row = row + symbol(var) * dim.pitch
+        source_row = source_row + place * dim.stride
+        text = render.condition(InRange(place, dim.limit))
+        conditions.append(text if dim.low else f"{var} < {dim.limit}")
+    last = of.dims[-1]
+    assert of.operand.load is not None
+    sizes = " x ".join(str(dim.size) for dim in of.dims)
+    return HaloView(
+        comment=f"{of.source.buffer} with zeros around it: planes of {sizes}",
+        kind=frame.kind,
+        buffer=render.identifier(of.operand.load.buffer),
+        start=start,
+        planes=render.integer(product(axis.extent for axis, _, _ in of.axes)),
+        decode=frame.decode("plane", entries),
+        to=render.integer(target),
+        source=f"{render.identifier(of.source.buffer)} + {render.operand(source)}",
+        loops=tuple(loops),
+        inside=" && ".join(conditions) or "true",
+        row=render.integer(row),
+        source_row=render.integer(source_row),
+        before=-last.low,
+        valid=last.limit,
+        after=last.size + last.low - last.limit,
+    )
