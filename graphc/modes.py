@@ -56,7 +56,7 @@ class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
         instance = super().__new__(cls)
         if function is None:
             return instance
-        instance.__init__()  # @no_grad without parentheses
+        _GradMode.__init__(instance)  # @no_grad without parentheses
         return instance(function)
 
     def __init__(self, function: Any = None) -> None:  # noqa: ARG002

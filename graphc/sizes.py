@@ -194,7 +194,10 @@ def _product(a: Int, b: Int) -> Int:
 
 def product(values: Iterable[Int]) -> Int:
     """The product of sizes; 1 when there are none."""
-    return reduce(lambda a, b: a * b, values, 1)
+    result: Int = 1
+    for value in values:
+        result = result * value
+    return result
 
 
 def bounds(value: Int) -> tuple[int | None, int | None]:
@@ -320,7 +323,7 @@ def mod(value: Int, divisor: Int) -> Int:
         return IntExpr(((Mod(IntExpr((), rest), divisor), 1),))
     inner = _single(rest)
     whole = isinstance(divisor, int) and isinstance(inner, Mod) and isinstance(inner.divisor, int)
-    if whole and inner.divisor % divisor == 0:  # type: ignore[union-attr, operator]
+    if whole and inner.divisor % divisor == 0:  # type: ignore[union-attr]
         return mod(inner.numerator, divisor)  # type: ignore[union-attr]
     if isinstance(divisor, int) and bounds(rest)[0] is not None:
         shared = reduce(gcd, (c for _, c in rest.terms), divisor)

@@ -54,4 +54,4 @@ def _build(tree: Tree, leaves: Iterator[Any]) -> Any:
         return kind(zip(tree.keys, parts, strict=True))
     if hasattr(kind, "_fields"):
         return kind(*parts)
-    return kind(parts)
+    return list(parts) if kind is list else tuple(parts)

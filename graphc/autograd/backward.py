@@ -8,8 +8,9 @@ import numpy as np
 from graphc.autodiff import backpropagate, pullback
 from graphc.ir import Node, topological
 from graphc.modes import MODES
-from graphc.tape import TapeNode
+from graphc.tape import OUTER, TapeNode
 from graphc.tensor import Tensor, apply
+from graphc.tracing import backward_leaves
 
 Tensors = Tensor | Sequence[Tensor]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from graphc import dtypes
-from graphc.errors import DtypeError, ShapeError
+from graphc.errors import ShapeError
 from graphc.ir import Sample, TensorType
 from graphc.ops.rules import (
     HALVES,
@@ -27,7 +27,7 @@ from graphc.ops.rules import (
     special,
     spread,
 )
-from graphc.sizes import Int, floordiv, product
+from graphc.sizes import Int, floordiv
 
 Amounts = tuple[int, ...]
 
@@ -298,151 +298,127 @@ MAX_POOL = composite(
     reference=lambda x, **attrs: _chosen(x, **attrs)[0],
 )
 
-# -------------------------------------------------------------------------------- max pool: where
+# ---------------------------------------------------------------------------- which place it was
 
 
-def _flat(like: Any, sizes: Shape) -> Any:
-    """Every spatial place of an image by its number: shape (1, 1, *sizes)."""
-    count = product(sizes)
-    attrs = {"shape": (count,), "dim": 0, "dtype": dtypes.int64, "start": 0, "step": 1}
-    numbers = like.__apply__(row.iota, (), {**attrs, "device": like.device})
-    return row.reshape(numbers, shape=(1, 1, *sizes))
+def _iota(like: Any, shape: Shape, dim: int, start: int, step: int) -> Any:
+    """int64 numbers that grow along one dim."""
+    attrs = {"shape": shape, "dim": dim, "start": start, "step": step}
+    return like.__apply__(row.iota, (), {**attrs, "dtype": dtypes.int64, "device": like.device})
 
 
-def _index_type(x: TensorType, **attrs: Any) -> TensorType:
-    return _max_type(x, **attrs).with_dtype(dtypes.int64)
+def _begins(like: Any, counts: Shape, stride: Amounts, padding: Amounts) -> list[Any]:
+    """Where the windows of each dim begin, in a shape that broadcasts over all windows."""
+    n = len(counts)
+    shapes = [(1, 1, *(counts[d] if d == axis else 1 for d in range(n))) for axis in range(n)]
+    return [_iota(like, shapes[d], 2 + d, -padding[d], stride[d]) for d in range(n)]
 
 
-def _max_index(x: Any, **attrs: Any) -> Any:
-    """From the place within the window to the place within the image, dim by dim.
+def _along_dims(place: Any, kernel: Amounts) -> list[Any]:
+    """A place within the window as one number for each dim."""
+    numbers = []
+    for axis, size in enumerate(kernel):
+        step = math.prod(kernel[axis + 1 :])
+        k = row.floor_divide(place, step) if step != 1 else place
+        numbers.append(row.remainder(k, size) if axis else k)
+    return numbers
 
-    The border holds -inf, which ties with -inf inside: a choice in the border stands for the
-    first element inside.
+
+def _place(x: Any, last_nan: bool = False, **attrs: Any) -> Any:
+    """The place of the chosen element within each window (int64, row-major).
+
+    The border holds the lowest value, which only ties with the same value inside: a choice there
+    stands for the first element that is no border. ``last_nan`` prefers the last NaN to the first.
     """
     kernel, stride, padding, dilation = (
         attrs[k] for k in ("kernel", "stride", "padding", "dilation")
     )
-    n = len(kernel)
     windows = framed_windows(x, _lowest(x.dtype), **attrs)
-    inner = inner_dims(windows, n)
-    offset = row.argmax(windows, dims=inner, keepdim=False)
-    if x.dtype.is_floating_point:
-        within = _offsets(x, kernel)
+    inner = inner_dims(windows, len(kernel))
+    place = row.argmax(windows, dims=inner, keepdim=False)
+    if last_nan and x.dtype.is_floating_point:
+        within = row.reshape(_iota(x, (math.prod(kernel),), 0, 0, 1), shape=kernel)
         last = row.amax(row.where(row.isnan(windows), within, -1), dims=inner, keepdim=False)
-        offset = row.where(row.ge(last, 0), last, offset)
-    counts, sizes = tuple(offset.shape[2:]), tuple(x.shape[2:])
-    place: Any = None
-    inside: Any = None
-    for axis in range(n):
-        attrs_iota = {
-            "shape": (1, 1, *(counts[d] if d == axis else 1 for d in range(n))),
-            "dim": 2 + axis,
-            "dtype": dtypes.int64,
-            "start": -padding[axis],
-            "step": stride[axis],
-            "device": x.device,
-        }
-        start = x.__apply__(row.iota, (), attrs_iota)
-        step = math.prod(kernel[axis + 1 :])
-        k = row.floor_divide(offset, step) if step != 1 else offset
-        if axis:
-            k = row.remainder(k, kernel[axis])
-        spot = start + k * dilation[axis]
-        limit = sizes[axis]
-        number = spot * product(sizes[axis + 1 :])
-        place = number if place is None else place + number
-        if any(padding):
-            here = row.logical_and(row.ge(spot, 0), row.lt(spot, limit))
-            inside = here if inside is None else row.logical_and(inside, here)
-    if inside is None:
+        place = row.where(row.ge(last, 0), last, place)
+    if not any(padding):
         return place
-    outside = int(np.iinfo(np.int64).max)
-    flat = framed_windows(_flat(x, sizes), outside, **attrs)
-    first = row.amin(
-        row.where(row.lt(flat, 0), outside, flat), dims=inner_dims(flat, n), keepdim=False
-    )
-    return row.where(inside, place, first)
+    first: Any = 0
+    outside: Any = None
+    begins = _begins(x, tuple(place.shape[2:]), stride, padding)
+    for axis, (begin, k) in enumerate(zip(begins, _along_dims(place, kernel), strict=True)):
+        d = dilation[axis]
+        before = row.maximum(-begin, 0)
+        steps = row.floor_divide(before + (d - 1), d) if d != 1 else before
+        first = steps * math.prod(kernel[axis + 1 :]) + first
+        here = row.lt(k * d, before)
+        outside = here if outside is None else row.logical_or(outside, here)
+    return row.where(outside, first, place)
 
 
-def _offsets(x: Any, kernel: Amounts) -> Any:
-    count = math.prod(kernel)
-    attrs = {"shape": (count,), "dim": 0, "dtype": dtypes.int64, "start": 0, "step": 1}
-    numbers = x.__apply__(row.iota, (), {**attrs, "device": x.device})
-    return row.reshape(numbers, shape=kernel)
+def _max_index(x: Any, **attrs: Any) -> Any:
+    """From the place within the window to the place within the image."""
+    place = _place(x, True, **attrs)
+    begins = _begins(x, tuple(place.shape[2:]), attrs["stride"], attrs["padding"])
+    result: Any = None
+    for axis, k in enumerate(_along_dims(place, attrs["kernel"])):
+        spot = begins[axis] + k * attrs["dilation"][axis]
+        result = spot if result is None else result * x.shape[2 + axis] + spot
+    return result
 
 
-def _fast_index(x: Array, **attrs: Any) -> Array:
+def _fast_place(x: Array, last_nan: bool = False, **attrs: Any) -> Array:
     """Backwards through the window, so that the first of equal elements stays."""
-    shown, before = shifted(x, _fill(x), **attrs)
+    shown, _ = shifted(x, _fill(x), **attrs)
     best = np.array(shown[0][1], order="C")
     for _, view in shown[1:]:
         np.maximum(best, view, out=best)
-    number: Array = np.zeros(best.shape, np.int64)
-    for position in range(len(shown) - 1, -1, -1):
-        np.copyto(number, position, where=shown[position][1] == best)
     wrong = best != best
-    if wrong.any():
-        for position, (_, view) in enumerate(shown):
-            number[view != view] = position
-    stride, dilation, sizes = attrs["stride"], attrs["dilation"], x.shape[2:]
-    place: Any = 0
-    inside: Any = True
-    spots = np.unravel_index(number, attrs["kernel"])
-    for axis, k in enumerate(spots):
-        shape = tuple(-1 if d == axis + 2 else 1 for d in range(x.ndim))
-        start = (np.arange(best.shape[axis + 2]) * stride[axis] - before[axis]).reshape(shape)
-        spot = start + k * dilation[axis]
-        place = place * sizes[axis] + spot
-        if before[axis]:
-            inside = inside & (spot >= 0) & (spot < sizes[axis])
-    if not np.all(inside):
-        place = np.where(inside, place, _first_inside(best.shape, x.shape, attrs))
-    return np.asarray(place, np.int64)
+    nan = bool(wrong.any())
+    place: Array = np.zeros(best.shape, np.int64)
+    for number in range(len(shown) - 1, -1, -1):
+        at, view = shown[number]
+        chosen = view == best
+        if nan and not last_nan:
+            chosen |= view != view
+        np.copyto(place, number, where=chosen & _inside(at, best.shape[2:], attrs))
+    if nan and last_nan:
+        for number, (_, view) in enumerate(shown):
+            place[view != view] = number
+    return place
 
 
-def _first_inside(shape: tuple[int, ...], x: tuple[int, ...], attrs: dict[str, Any]) -> Array:
-    """The place of the first element of each window that is no border."""
-    place: Any = 0
-    for axis in range(len(shape) - 2):
-        s, p, d = (attrs[k][axis] for k in ("stride", "padding", "dilation"))
-        start = np.arange(shape[axis + 2]) * s - p
-        start = np.where(start < 0, start + -(start // d) * d, start)
-        place = place * x[axis + 2] + start.reshape((-1,) + (1,) * (len(shape) - 3 - axis))
-    return np.asarray(place)
+def _inside(at: Amounts, counts: Amounts, attrs: dict[str, Any]) -> Any:
+    """Which windows have their element ``at`` behind the first border."""
+    result: Any = np.True_
+    for axis, k in enumerate(at):
+        s, p, d = (attrs[name][axis] for name in ("stride", "padding", "dilation"))
+        if k * d < p:
+            here = np.arange(counts[axis]) * s - p + k * d >= 0
+            result = result & here.reshape((-1,) + (1,) * (len(at) - 1 - axis))
+    return result
+
+
+def _fast_index(x: Array, **attrs: Any) -> Array:
+    place = _fast_place(x, True, **attrs)
+    result: Any = 0
+    for axis, k in enumerate(np.unravel_index(place, attrs["kernel"])):
+        s, p, d = (attrs[name][axis] for name in ("stride", "padding", "dilation"))
+        begin = np.arange(place.shape[axis + 2]) * s - p
+        begin = begin.reshape((-1,) + (1,) * (x.ndim - 3 - axis))
+        result = result * x.shape[2 + axis] + begin + k * d
+    return np.asarray(result, np.int64)
 
 
 MAX_POOL_INDEX = composite(
     "max_pool_index",
     _max_index,
-    infer=_index_type,
+    infer=lambda x, **attrs: _max_type(x, **attrs).with_dtype(dtypes.int64),
     numpy=_fast_index,
     samples=_max_samples,
     reference=lambda x, **attrs: _chosen(x, **attrs)[1],
 )
 
-# ----------------------------------------------------------------------------- max pool: gradient
-
-
-def _grad_type(g: TensorType, index: TensorType, *, input_shape: Shape, **attrs: Any) -> TensorType:
-    expected = pooled_shape("max_pool_grad", input_shape, **attrs)
-    if g.shape != expected or index.shape != expected:
-        raise ShapeError(
-            f"max_pool_grad: expected a cotangent and an index of shape {list(expected)}, but got "
-            f"{list(g.shape)} and {list(index.shape)}"
-        )
-    if index.dtype is not dtypes.int64:
-        raise DtypeError(f"max_pool_grad: expected an index of dtype int64, not {index.dtype}")
-    return g.with_shape(input_shape)
-
-
-def _max_grad(g: Any, index: Any, *, input_shape: Shape, **attrs: Any) -> Any:
-    """Each window's cotangent at its chosen place, and the windows added up."""
-    n = len(attrs["kernel"])
-    flat = framed_windows(_flat(g, input_shape[2:]), -1, **attrs)
-    ones = (1,) * n
-    chosen = row.eq(row.reshape(index, shape=(*index.shape, *ones)), flat)
-    parts = row.where(chosen, row.reshape(g, shape=(*g.shape, *ones)), 0)
-    return folded(parts, input_shape, **attrs)
+# -------------------------------------------------------------------------------------- gradient
 
 
 def folded(
@@ -475,107 +451,42 @@ def folded(
     return row.slice(whole, starts=(0, 0, *before), stops=stops, steps=(1,) * (n + 2))
 
 
-def _fast_max_grad(g: Array, index: Array, *, input_shape: Amounts, **_attrs: Any) -> Array:
-    images, places = math.prod(input_shape[:2]), math.prod(input_shape[2:])
-    result: Array = np.zeros(images * places, g.dtype)
-    first = (np.arange(images) * places).reshape(input_shape[:2] + (1,) * (g.ndim - 2))
-    np.add.at(result, (index + first).reshape(-1), g.reshape(-1))
-    return result.reshape(input_shape)
+def _is_chosen(x: Any, **attrs: Any) -> Any:
+    """For each element of each window whether it is the chosen one; of several NaN the first.
 
-
-def _max_grad_vjp(
-    h: Any, _y: Any, _g: Any, index: Any, *, input_shape: Shape, **_attrs: Any
-) -> tuple[Any, None]:
-    lead = input_shape[:2]
-    flat = row.reshape(h, shape=(*lead, product(input_shape[2:])))
-    number = row.reshape(index, shape=(*lead, product(index.shape[2:])))
-    picked = row.gather(flat, number, dim=2)
-    return row.reshape(picked, shape=tuple(index.shape)), None
-
-
-def _max_grad_samples() -> Iterable[Sample]:
-    for sample in _max_samples():
-        (x,) = sample.arrays
-        if x.dtype.kind == "i":
-            continue
-        index = _chosen(x, **sample.attrs)[1]
-        g = spread(index.shape, -2, 2, x.dtype, 3)
-        yield Sample((g, index), {"input_shape": x.shape, **sample.attrs})
-
-
-def _max_grad_reference(g: Array, index: Array, *, input_shape: Amounts, **_attrs: Any) -> Array:
-    result: Array = np.zeros(input_shape, np.float64)
-    for at in np.ndindex(*g.shape):
-        spot = np.unravel_index(int(index[at]), input_shape[2:])
-        place = (*at[:2], *spot)
-        result[place] += float(g[at])
-    return result.astype(g.dtype)
-
-
-MAX_POOL_GRAD = composite(
-    "max_pool_grad",
-    _max_grad,
-    _max_grad_vjp,
-    infer=_grad_type,
-    numpy=_fast_max_grad,
-    samples=_max_grad_samples,
-    reference=_max_grad_reference,
-)
-
-
-# The gradient straight from the input: a place within the window is all it takes, so that kernels
-# keep one small integer a window. Of several NaN the first gets the cotangent.
-
-
-def _place(x: Any, **attrs: Any) -> Any:
-    windows = framed_windows(x, _lowest(x.dtype), **attrs)
-    inner = inner_dims(windows, len(attrs["kernel"]))
-    return row.cast(row.argmax(windows, dims=inner, keepdim=False), dtype=dtypes.int32)
+    A place within the window is all it takes, so kernels keep one small integer a window.
+    """
+    kernel = attrs["kernel"]
+    place = row.cast(_place(x, **attrs), dtype=dtypes.int32)
+    within = row.reshape(_iota(x, (math.prod(kernel),), 0, 0, 1), shape=kernel)
+    column = row.reshape(place, shape=(*place.shape, *(1,) * len(kernel)))
+    return row.eq(column, row.cast(within, dtype=dtypes.int32))
 
 
 def _backward(g: Any, x: Any, **attrs: Any) -> Any:
     kernel = attrs["kernel"]
     ones = (1,) * len(kernel)
-    place = _place(x, **attrs)
-    within = row.cast(_offsets(g, kernel), dtype=dtypes.int32)
-    chosen = row.eq(row.reshape(place, shape=(*place.shape, *ones)), within)
-    parts = row.where(chosen, row.reshape(g, shape=(*g.shape, *ones)), 0)
+    parts = row.where(_is_chosen(x, **attrs), row.reshape(g, shape=(*g.shape, *ones)), 0)
     return folded(parts, tuple(x.shape), **attrs)
 
 
 def _fast_backward(g: Array, x: Array, **attrs: Any) -> Array:
-    shown, before = shifted(x, _fill(x), **attrs)
-    best = np.array(shown[0][1], order="C")
-    for _, view in shown[1:]:
-        np.maximum(best, view, out=best)
-    wrong = best != best
-    rest = np.array(g, order="C")
-    settings = (attrs["kernel"], attrs["stride"], attrs["padding"], attrs["dilation"])
-    after = _borders(x.shape[2:], best.shape[2:], *settings)[1]
-    sizes = zip(before, x.shape[2:], after, strict=True)
-    wide = np.zeros((*x.shape[:2], *(b + n + int(a) for b, n, a in sizes)), g.dtype)  # type: ignore[call-overload]
-    for at, view in shown:
-        chosen = (view == best) | (wrong & (view != view))
-        spots = (
-            slice(k * d, k * d + (count - 1) * s + 1, s)
-            for k, d, count, s in zip(
-                at, attrs["dilation"], best.shape[2:], attrs["stride"], strict=True
-            )
-        )
-        wide[(..., *spots)] += np.where(chosen, rest, 0)
-        rest[chosen] = 0
+    place = _fast_place(x, **attrs)
+    target: Array = np.zeros(x.shape, g.dtype)
+    shown, before = shifted(target, 0, **attrs)
+    wide = target if shown[0][1].base is target else shown[0][1].base
+    for number, (_, view) in enumerate(shown):
+        view += np.where(place == number, g, g.dtype.type(0))
+    assert wide is not None
     inside = (slice(b, b + n) for b, n in zip(before, x.shape[2:], strict=True))
-    return np.ascontiguousarray(wide[(..., *inside)])
+    middle: tuple[Any, ...] = (slice(None), slice(None), *inside)
+    return np.ascontiguousarray(wide[middle])
 
 
 def _backward_vjp(h: Any, _y: Any, _g: Any, x: Any, **attrs: Any) -> tuple[Any, None]:
-    kernel = attrs["kernel"]
-    place = _place(x, **attrs)
-    within = row.cast(_offsets(x, kernel), dtype=dtypes.int32)
-    chosen = row.eq(row.reshape(place, shape=(*place.shape, *(1,) * len(kernel))), within)
     windows = framed_windows(h, 0.0, **attrs)
-    inner = inner_dims(windows, len(kernel))
-    return row.sum(row.where(chosen, windows, 0), dims=inner, keepdim=False), None
+    inner = inner_dims(windows, len(attrs["kernel"]))
+    return row.sum(row.where(_is_chosen(x, **attrs), windows, 0), dims=inner, keepdim=False), None
 
 
 def _backward_type(g: TensorType, x: TensorType, **attrs: Any) -> TensorType:
@@ -598,7 +509,12 @@ def _backward_samples() -> Iterable[Sample]:
 
 
 def _backward_reference(g: Array, x: Array, **attrs: Any) -> Array:
-    return _max_grad_reference(g, _chosen(x, **attrs)[1], input_shape=x.shape)
+    index = _chosen(x, **attrs)[1]
+    result: Array = np.zeros(x.shape, np.float64)
+    for at in np.ndindex(*g.shape):
+        place = (*at[:2], *np.unravel_index(int(index[at]), x.shape[2:]))
+        result[place] += float(g[at])
+    return result.astype(g.dtype)
 
 
 MAX_POOL_BACKWARD = composite(
