@@ -37,6 +37,13 @@ class Saved:
         self.node = node
 
 
+def _outside(*_args: Any, **_attrs: Any) -> Any:
+    raise RuntimeError("the tape outside of a trace cannot be reached from within")
+
+
+OUTER = Op("outer", _outside, _outside, Leaf())
+
+
 class TapeNode(Node):
     """One recorded application, or a leaf (``tensor`` is then set)."""
 
@@ -77,6 +84,11 @@ def leaf_node(tensor: "Tensor", type: TensorType, name: str, requires: bool) -> 
     if requires:
         node.tensor = tensor
     return node
+
+
+def outer_node(type: TensorType) -> TapeNode:
+    """Where the tape of a trace ends: a tensor that was computed, tracked, before the trace."""
+    return TapeNode(OUTER, (), {}, type)
 
 
 def record(op: Op, operands: Sequence["Tensor"], attrs: Attrs, result: "Tensor") -> TapeNode | None:

@@ -241,14 +241,14 @@ class Tensor(Arithmetic):
     def requires_grad(self) -> bool:
         return self._here()._tracked()
 
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
     def _tracked(self) -> bool:
         if self._seen != self._storage.version:
             self._sync()
         return self._requires_grad or self._node is not None
-
-    @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
-        self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> "Tensor":
         """Turns a leaf's recording on or off, in place."""
@@ -264,8 +264,6 @@ class Tensor(Arithmetic):
         if me._node is None and me._requires_grad != requires_grad:
             me._requires_grad = requires_grad
             me._leaf = None
-            if me is not self and MODES.trace is not None:
-                MODES.trace.changed_requires_grad(me)
         return self
 
     @property
@@ -519,7 +517,7 @@ def number(value: bool | int | float, dtype: dtypes.dtype) -> Tensor:
     """A Python number as a zero-dim constant of a dtype."""
     if MODES.trace is not None:
         return MODES.trace.number(value, dtype)
-    return _number(type(value), repr(value), dtype)
+    return _number(type(value), repr(value), dtype)  # type: ignore[arg-type]
 
 
 def escaped(tensor: Tensor) -> TraceError:
