@@ -26,6 +26,7 @@ from graphc.ops.rules import (
     row,
     special,
     spread,
+    zeros_like,
 )
 from graphc.sizes import Int, floordiv
 
@@ -483,10 +484,15 @@ def _fast_backward(g: Array, x: Array, **attrs: Any) -> Array:
     return np.ascontiguousarray(wide[middle])
 
 
-def _backward_vjp(h: Any, _y: Any, _g: Any, x: Any, **attrs: Any) -> tuple[Any, None]:
-    windows = framed_windows(h, 0.0, **attrs)
-    inner = inner_dims(windows, len(attrs["kernel"]))
-    return row.sum(row.where(_is_chosen(x, **attrs), windows, 0), dims=inner, keepdim=False), None
+def _backward_vjp(h: Any, _y: Any, _g: Any, x: Any, **attrs: Any) -> tuple[Any, Any]:
+    """Each window reads at its chosen place; which one that is does not change by little."""
+
+    def to_g() -> Any:
+        windows = framed_windows(h, 0.0, **attrs)
+        inner = inner_dims(windows, len(attrs["kernel"]))
+        return row.sum(row.where(_is_chosen(x, **attrs), windows, 0), dims=inner, keepdim=False)
+
+    return to_g, lambda: zeros_like(x)
 
 
 def _backward_type(g: TensorType, x: TensorType, **attrs: Any) -> TensorType:

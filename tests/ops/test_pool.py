@@ -50,7 +50,8 @@ def test_max_pool_agrees_with_pytorch(kind: str, setting: tuple[int, int, int, i
     np.testing.assert_array_equal(y, ty.detach().numpy())
     index = run("max_pool_index", x, **attrs, ceil_mode=ceil_mode)
     np.testing.assert_array_equal(index, places.numpy())
-    g = np.random.default_rng(1).standard_normal(y.shape)
+    # Which of several NaN the cotangent reaches is left open: the gradient is lost anyhow.
+    g = np.where(np.isnan(y), 0, np.random.default_rng(1).standard_normal(y.shape))
     ty.backward(torch.from_numpy(g))
     np.testing.assert_allclose(
         gradient("max_pool", x, g, **attrs, ceil_mode=ceil_mode), tx.grad.numpy(), atol=1e-12
