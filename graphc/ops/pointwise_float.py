@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.ir import Host, Sample, Scalar
+from graphc.ir import Sample, Scalar
 from graphc.ops import special_functions as special
 from graphc.ops.rules import (
     Array,
@@ -284,7 +284,7 @@ DIGAMMA = unary(
 )
 POLYGAMMA = unary(
     "polygamma",
-    Host(),
+    Scalar("gc_polygamma_{t}({n}, {0})", cost=200),
     special.polygamma,
     lambda g, _y, x, *, n: (g * row.polygamma(x, n=n + 1),),
     samples=lambda: [
@@ -351,7 +351,7 @@ def _next_bits(a: Array, b: Array) -> Array:
 
 NEXTAFTER = binary(
     "nextafter",
-    Host(),
+    Scalar("gc_nextafter_{t}({0}, {1})", cost=6),
     np.nextafter,
     reference=lambda a, b: _next_bits(*map(np.ascontiguousarray, np.broadcast_arrays(a, b))),
 )

@@ -77,10 +77,17 @@ GCD = binary(
 
 
 def _lcm(a: Array, b: Array) -> Array:
-    """``|a / gcd * b|`` in the dtype itself, overflow included; 0 where one is 0."""
+    """``|a / gcd * b|`` computed in int at least and then narrowed, as in C; 0 where one is 0."""
+    wide = np.result_type(a.dtype, np.int32) if a.dtype.itemsize < 4 else a.dtype
     divisor = np.gcd(a, b)
     whole = np.floor_divide(a, np.where(divisor == 0, np.ones_like(divisor), divisor))
-    return np.asarray(np.abs(whole * b))
+    return np.asarray(np.abs(whole.astype(wide) * b), a.dtype)
+
+
+def _lcm_reference(a: Array, b: Array) -> Array:
+    wide = np.int64 if a.dtype.itemsize < 4 else a.dtype
+    product = _exact(lambda x, y: x // (math.gcd(x, y) or 1) * y)(a.astype(wide), b.astype(wide))
+    return np.asarray(np.abs(product), a.dtype)
 
 
 LCM = binary(
@@ -88,7 +95,5 @@ LCM = binary(
     Scalar("gc_lcm_{t}({0}, {1})", cost=70),
     _lcm,
     kind=Kind.INTEGER,
-    reference=lambda a, b: np.abs(
-        _exact(lambda x, y: x // (math.gcd(x, y) or 1) * y)(a, b),
-    ),
+    reference=_lcm_reference,
 )

@@ -95,6 +95,42 @@ GC_FUNCTION double gc_erfinv_f64(double x) {
     return gc_copysign_f64(y, x);
 }
 
+/* The n-th derivative of digamma, n >= 1: (-1)^(n+1) n! zeta(n+1, x), the zeta function by its first
+ * terms up to x = 10 and Euler-Maclaurin for the rest (Bernoulli numbers over factorials). */
+GC_FUNCTION double gc_polygamma_f64(int n, double x) {
+    const double bernoulli[8] = {1.0 / 6.0,  -1.0 / 30.0,     1.0 / 42.0, -1.0 / 30.0,
+                                 5.0 / 66.0, -691.0 / 2730.0, 7.0 / 6.0,  -3617.0 / 510.0};
+    double s = n + 1.0, factorial = 1.0;
+    for (int k = 2; k <= n; ++k) factorial *= k;
+    if (n % 2 == 0) factorial = -factorial;
+    if (x == (double)GC_INFINITY) return factorial * 0.0;
+    double total = 0.0;
+    for (int k = 0; k < 10000 && x < 10.0; ++k, x += 1.0) total += gc_pow_f64(x, -s);
+    total += gc_pow_f64(x, 1.0 - s) / (s - 1.0) + 0.5 * gc_pow_f64(x, -s);
+    double rising = s, even = 2.0;
+    for (int k = 1; k <= 8; ++k) {
+        total += bernoulli[k - 1] / even * rising * gc_pow_f64(x, 1.0 - s - 2.0 * k);
+        rising *= (s + 2.0 * k - 1.0) * (s + 2.0 * k);
+        even *= (2.0 * k + 1.0) * (2.0 * k + 2.0);
+    }
+    return factorial * total;
+}
+
+/* The next number from x towards y: positive numbers are ordered as their bits are. */
+GC_INLINE float gc_nextafter_f32(float x, float y) {
+    gc_u32 bits = gc_bits_f32(x), sign = gc_bits_f32(y) & 0x80000000u;
+    gc_u32 moved = ((y > x) == (x > 0.0f)) ? bits + 1u : bits - 1u;
+    float next = x == 0.0f ? gc_float_of(sign | 1u) : gc_float_of(moved);
+    return (x != x) | (y != y) ? x + y : x == y ? y : next;
+}
+GC_INLINE double gc_nextafter_f64(double x, double y) {
+    gc_u64 bits = gc_bits_f64(x), sign = gc_bits_f64(y) & 0x8000000000000000u;
+    gc_u64 moved = ((y > x) == (x > 0.0)) ? bits + 1u : bits - 1u;
+    double next = x == 0.0 ? gc_double_of(sign | 1u) : gc_double_of(moved);
+    return (x != x) | (y != y) ? x + y : x == y ? y : next;
+}
+
+GC_INLINE float gc_polygamma_f32(int n, float x) { return (float)gc_polygamma_f64(n, (double)x); }
 GC_INLINE float gc_digamma_f32(float x) { return (float)gc_digamma_f64((double)x); }
 GC_INLINE float gc_erfinv_f32(float x) { return (float)gc_erfinv_f64((double)x); }
 

@@ -164,30 +164,10 @@ def test_gradients_agree_with_finite_differences_twice(op: Op, sample: Sample) -
     check_gradient(first, arguments, f"gradient of {op.name}")
 
 
-@pytest.mark.parametrize(
-    ("op", "sample"), [case for case in CASES if case.values[0].vjp is not None]
-)
-def test_gradient_rules_stop_only_where_they_should(op: Op, sample: Sample) -> None:
-    node = graph_of(op, sample).outputs[0]
-    if not node.dtype.is_floating_point:
-        return
-    assert op.vjp is not None
-    parts = op.vjp(node * 0.5, node, *node.inputs, **node.attrs)
-    assert len(parts) == len(node.inputs)
-    stopped = {
-        i
-        for i, (part, x) in enumerate(zip(parts, node.inputs, strict=True))
-        if part is None and x.dtype.is_floating_point
-    }
-    assert stopped <= STOPPED.get(op.name, set())
-
-
 @pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
 def test_gradient_rule_is_tried_on_a_smooth_sample(op: Op) -> None:
     """A rule that no sample differentiates would be wrong unnoticed."""
     if op.vjp is None:
         return
     tried = [case for case in CASES if case.values[0] is op and smooth(case)]
-    assert tried or op.name in STOPPED, (
-        f"{op.name} has a gradient rule and no float64 sample for it"
-    )
+    assert tried or op.name in STOPPED, f"{op.name} has a rule and no float64 sample for it"
