@@ -1,12 +1,12 @@
 """What an inline value reads: the computed nodes and leaves below it, and at which indices."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from graphc.ir import Gather, Node, Scalar, Scatter
+from graphc.ir import Gather, Graph, Node, Scalar, Scatter
 from graphc.kernel import Expr, Ref
 from graphc.lowering.elements import Elements, Guard
 from graphc.lowering.indexing import Index
-from graphc.lowering.roles import Role, role
+from graphc.lowering.roles import Role, Sweep, only_view, role, sweep_of
 from graphc.sizes import Int, symbol
 
 
@@ -23,18 +23,33 @@ class Access:
     inline: dict[Node, None] = field(default_factory=dict)
 
 
-@dataclass
 class Accesses:
-    """Probes of inline nodes, each at its own axes, remembered."""
+    """Roles of the nodes of a graph, and probes of inline nodes at their own axes."""
 
-    _roles: dict[Node, Role] = field(default_factory=dict)
-    _memo: dict[Node, Access] = field(default_factory=dict)
+    def __init__(self, graph: Graph) -> None:
+        self._roles: dict[Node, Role] = {}
+        self._sweeps: dict[Node, Sweep] = {}
+        self._memo: dict[Node, Access] = {}
+        results = set(graph.results)
+        for node in graph.nodes:
+            if node in self._roles:
+                continue
+            kind = self._roles[node] = role(node)
+            if kind is not Role.REDUCE:
+                continue
+            sweep = self._sweeps[node] = sweep_of(node)
+            view = None if node in results else only_view(node, graph.users[node])
+            if view is not None:
+                self._roles[node] = Role.PART
+                self._roles[view] = Role.REDUCE
+                self._sweeps[view] = replace(sweep, rows=view.shape, view=view)
 
     def role(self, node: Node) -> Role:
-        found = self._roles.get(node)
-        if found is None:
-            found = self._roles[node] = role(node)
-        return found
+        return self._roles[node]
+
+    def sweep(self, node: Node) -> Sweep:
+        """The loops of a node whose role is that of a reduction."""
+        return self._sweeps[node]
 
     def of(self, node: Node) -> Access:
         """What ``node`` reads at its own axes; a node that is not inline reads itself."""

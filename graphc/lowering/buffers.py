@@ -28,6 +28,7 @@ class Buffers:
     read: dict[Node, str] = field(default_factory=dict)
     written: dict[tuple[Group, Node], list[str]] = field(default_factory=dict)
     users: dict[str, str] = field(default_factory=dict)
+    copied: dict[Group, str] = field(default_factory=dict)  # what a copy reads, if not the node
 
     def __post_init__(self) -> None:
         self.labels = node_names(self.plan.graph)
@@ -97,6 +98,7 @@ class Buffers:
 
     def _updates(self) -> None:
         """Values written back into inputs: in place where nobody needs the old value any more."""
+        kept = self._snapshots()
         for target, value in self.plan.graph.writes:
             if target is value:
                 continue
@@ -113,8 +115,24 @@ class Buffers:
                 self._intermediate(value)
                 self.written.setdefault((writer, value), []).append(self.read[value])
             copy = self.plan.add_copy(value)
+            if value in kept:
+                self.copied[copy], before = kept[value]
+                self.plan.grouping.depend(copy, {before})
             self.plan.grouping.depend(copy, readers - {copy})
             self.written.setdefault((copy, value), []).append(name)
+
+    def _snapshots(self) -> dict[Node, tuple[str, Group]]:
+        """Inputs that are written to others and overwritten themselves, put aside first."""
+        targets = {target for target, value in self.plan.graph.writes if target is not value}
+        kept: dict[Node, tuple[str, Group]] = {}
+        for target, value in self.plan.graph.writes:
+            if target is not value and value in targets and value not in kept:
+                stem = f"{self._stem(value)}_before"
+                name = self._make(stem, value.dtype, value.shape, Role.INTERMEDIATE)
+                group = self.plan.add_copy(value)
+                self.written[group, value] = [name]
+                kept[value] = (name, group)
+        return kept
 
     def _in_place(self, target: Node, value: Node, writer: Group, readers: set[Group]) -> bool:
         if writer.role not in (Computed.INLINE, Computed.CONTRACT, Computed.REDUCE):

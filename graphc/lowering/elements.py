@@ -141,7 +141,8 @@ class Elements:
 
     def _multiplied(self, node: Node, index: Index, guard: Guard) -> Expr:
         """A contraction that sums over nothing: a product of two elements."""
-        left, right = contracted(node, index, {})
+        depth = dict.fromkeys(node.attrs["spec"].replace("->", "").replace(",", ""), 0)
+        left, right = contracted(node, index, depth)
         a = self.value(node.inputs[0], left, guard)
         b = self.value(node.inputs[1], right, guard)
         return rounded(Call("({0} * {1})", (a, b), node.dtype))
@@ -170,7 +171,7 @@ def contracted(node: Node, index: Index, sweep: Mapping[str, Int]) -> tuple[Inde
     """The indices into both operands of a contraction, its summed letters given by ``sweep``."""
     operands, out = node.attrs["spec"].split("->")
     left, right = operands.split(",")
-    at = {**dict(zip(out, index, strict=True)), **sweep}
+    at = {**sweep, **dict(zip(out, index, strict=True))}
     return tuple(at[letter] for letter in left), tuple(at[letter] for letter in right)
 
 

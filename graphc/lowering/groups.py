@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from graphc.ir import Graph, Node
 from graphc.lowering.access import Accesses, count, own_axes
 from graphc.lowering.indexing import Index, divisions, halves, linear, rejoined
-from graphc.lowering.roles import Role, Sweep, sweep_of
+from graphc.lowering.roles import Role, Sweep
 from graphc.sizes import Int, IntExpr, Symbol, product, substitute, symbol
 
 FEW_ROWS = 8  # below which a large sweep must be divided among threads
@@ -53,7 +53,7 @@ class Grouping:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.accesses = Accesses()
+        self.accesses = Accesses(graph)
         self.group: dict[Node, Group] = {}
         self.home: dict[Node, Home] = {}
         self.groups: list[Group] = []
@@ -64,7 +64,7 @@ class Grouping:
                 self._settle(node)
             elif kind is Role.REDUCE:
                 self._reduce(node)
-            elif kind is not Role.LEAF:
+            elif kind not in (Role.LEAF, Role.PART):
                 self._start(Group(kind), node, self.sources(node.inputs))
 
     # -------------------------------------------------------------------------- dependencies
@@ -109,7 +109,7 @@ class Grouping:
     # ---------------------------------------------------------------------------- reductions
 
     def _reduce(self, node: Node) -> None:
-        sweep = sweep_of(node)
+        sweep = self.accesses.sweep(node)
         rows = tuple(symbol(f"r{d}", size) for d, size in enumerate(sweep.rows))
         swept = tuple(symbol(f"s{d}", size) for d, size in enumerate(sweep.sweep))
         operands = sweep.operands(rows, swept)
@@ -193,7 +193,7 @@ class Grouping:
                 continue
             if group in needed or not self.may_join(group, needed) or 0 in sweep.rows:
                 continue
-            if sweep_of(group.cores[0]).sweep != sweep.sweep:
+            if self.accesses.sweep(group.cores[0]).sweep != sweep.sweep:
                 continue
             if any(read in group.reads and 4 * count(read[0].shape) >= size for read in reads):
                 return group

@@ -50,6 +50,7 @@ def unflattened(position: Int, shape: Sequence[Int]) -> Index:
 
 def rejoined(value: Int) -> Int:
     """``n/d*d + n%d`` becomes ``n``, wherever a sum holds both parts at one scale."""
+    value = _lightened(value)
     while True:
         better = _rejoin_once(value)
         if better is None:
@@ -80,6 +81,33 @@ def _rejoin_once(value: Int) -> Int | None:
                 joined = mod(atom.numerator, atom.divisor * other.divisor) * scale
                 return value - _term(atom, scale) - _term(other, found) + joined
     return None
+
+
+def _lightened(value: Int) -> Int:
+    """``(g*a + b)/(g*d)`` becomes ``a/d``, and ``%`` likewise, where ``0 <= b < g``."""
+    if isinstance(value, int):
+        return value
+    for atom, scale in value.terms:
+        if not isinstance(atom, (FloorDiv, Mod)) or not isinstance(atom.divisor, int):
+            continue
+        for g in sorted({abs(c) for _, c in atom.numerator.terms}, reverse=True):
+            if g < 2 or atom.divisor % g:
+                continue
+            big: Int = 0
+            small: Int = atom.numerator.const % g
+            for part, c in atom.numerator.terms:
+                if c % g == 0:
+                    big = big + _term(part, c // g)
+                else:
+                    small = small + _term(part, c)
+            big = big + atom.numerator.const // g
+            low, high = bounds(small)
+            if big == 0 or low is None or low < 0 or high is None or high >= g:
+                continue
+            d = atom.divisor // g
+            lighter = floordiv(big, d) if isinstance(atom, FloorDiv) else mod(big, d) * g + small
+            return _lightened(value - _term(atom, scale) + lighter * scale)
+    return value
 
 
 def _only(value: Int) -> Atom | None:

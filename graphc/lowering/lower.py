@@ -263,7 +263,10 @@ class _Lowering:
             windows = any(reaches_window(x) for x in core.inputs)
             words.append("convolution" if windows else "matmul")
         else:
-            words += [c.op.name for c in group.cores]
+            words += [
+                self.plan.accesses.sweep(c).node.op.name if group.role is Role.REDUCE else c.op.name
+                for c in group.cores
+            ]
         inside = [n for n in inline_of(self.plan, group) if operations(n) > 0]
         after = [n for n in inside if core is None or n.serial > core.serial]
         words += [n.op.name for n in after[-2:]]

@@ -26,7 +26,7 @@ from graphc.lowering.elements import Elements, Guard, rounded
 from graphc.lowering.groups import Group
 from graphc.lowering.indexing import Index, linear, rejoined, unflattened
 from graphc.lowering.plan import Plan
-from graphc.lowering.roles import Role, Sweep, sweep_of
+from graphc.lowering.roles import Role, Sweep
 from graphc.lowering.schedule import scheduled
 from graphc.lowering.statements import Names, Scope, SiteOf, Writer
 from graphc.sizes import Int, substitute
@@ -80,6 +80,8 @@ def map_nest(group: Group, context: Context) -> Nest:
     index = tuple(axis.index for axis in axes)
 
     def source(node: Node, at: Index, guard: Guard) -> Expr | None:
+        if group in context.buffers.copied:
+            return Load(context.buffers.copied[group], linear(at, node.shape), node.dtype)
         return context.load(node, at, guard) if context.from_memory(node, group) else None
 
     elements = Elements(source, scope.indices)
@@ -126,7 +128,7 @@ def work_of(plan: Plan, group: Group) -> int:
             seen.add(at)
             total += max(operations(at), 0)
             for source in at.inputs:
-                inline = plan.accesses.role(source) is Role.INLINE
+                inline = plan.accesses.role(source) in (Role.INLINE, Role.PART)
                 if inline and not plan.loads(source, group):
                     stack.append(source)
     return max(total, 1)
@@ -190,7 +192,7 @@ class ReductionNest:
         for core in self.group.cores:
             depth = 1 + max((self.depths[n] for n in self._below(core)), default=-1)
             self.depths[core] = depth
-            part(depth, sweep_of(core).sweep).cores.append(core)
+            part(depth, self.plan.accesses.sweep(core).sweep).cores.append(core)
         for node in self.plan.stores[self.group]:
             if node in self.depths:
                 self._part_of(self.depths[node]).rows.append(node)
@@ -220,9 +222,15 @@ class ReductionNest:
             seen.add(at)
             if at in self.depths:
                 found.add(at)
-            elif self.plan.accesses.role(at) is Role.INLINE and not self.plan.loads(at, self.group):
+            elif self._is_composed(at):
                 pending.extend(at.inputs)
         return found
+
+    def _is_composed(self, node: Node) -> bool:
+        kind = self.plan.accesses.role(node)
+        return kind is Role.PART or (
+            kind is Role.INLINE and not self.plan.loads(node, self.group)
+        )
 
     # --------------------------------------------------------------------------------- elements
 
@@ -260,7 +268,8 @@ class ReductionNest:
     def build(self) -> Nest:
         for part in self.parts:
             for core in part.cores:
-                name = self.scope.fresh(self.context.names.stem(core))
+                made_by = self.plan.accesses.sweep(core).node
+                name = self.scope.fresh(self.context.names.stem(made_by))
                 if core.dtype in _HALVES:
                     self.refs[core] = Ref(self.scope.fresh(f"{name}_rounded"), core.dtype)
                 else:
@@ -284,7 +293,9 @@ class ReductionNest:
         at = tuple(axis.index for axis in part.axes)
         values: list[Expr] = []
         for core in part.cores:
-            operands = sweep_of(core).operands(self.rows, at)
+            sweep = self.plan.accesses.sweep(core)
+            rows = unflattened(linear(self.rows, self.group.rows), sweep.rows)
+            operands = sweep.operands(rows, at)
             factors = [elements.value(node, index) for node, index in operands]
             values.append(
                 factors[0] if len(factors) == 1 else Call("({0} * {1})", tuple(factors), core.dtype)
@@ -299,7 +310,7 @@ class ReductionNest:
         short = writer.write(values)
         count = len(part.cores)
         reductions = [
-            self._reduction(core, value, sweep_of(core), at)
+            self._reduction(core, value, self.plan.accesses.sweep(core), at)
             for core, value in zip(part.cores, short, strict=False)
         ]
         stores = tuple(

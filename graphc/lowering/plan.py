@@ -6,7 +6,7 @@ from graphc.lowering.access import own_axes
 from graphc.lowering.elements import Elements, Guard
 from graphc.lowering.groups import Group, Grouping, Home
 from graphc.lowering.indexing import Index
-from graphc.lowering.roles import Role, sweep_of
+from graphc.lowering.roles import Role
 from graphc.lowering.storage import Storage
 from graphc.sizes import symbol
 
@@ -95,7 +95,7 @@ class Plan:
         if kind is Role.INLINE:
             return ((node, own_axes(node)),)
         if kind is Role.REDUCE:
-            sweep = sweep_of(node)
+            sweep = self.accesses.sweep(node)
             rows = tuple(symbol(f"r{d}", size) for d, size in enumerate(sweep.rows))
             swept = tuple(symbol(f"s{d}", size) for d, size in enumerate(sweep.sweep))
             return sweep.operands(rows, swept)

@@ -21,13 +21,14 @@ from graphc.ir import (
 from graphc.kernel import Combine
 from graphc.lowering.elements import contracted, wraps
 from graphc.lowering.indexing import Index
-from graphc.sizes import Int, product
+from graphc.sizes import Int, product, symbol
 
 
 class Role(Enum):
     LEAF = "leaf"  # memory that exists before the program runs
     INLINE = "inline"  # an expression of its inputs, computed wherever it is needed
     REDUCE = "reduction"  # joined over a sweep, in a nest
+    PART = "part"  # a reduction of which only a view is used: computed at that view
     CONTRACT = "contraction"
     SCATTER = "scatter"
     TEMPLATE = "template"
@@ -117,18 +118,13 @@ class Sweep:
     combine: Combine
     rows: tuple[Int, ...]
     sweep: tuple[Int, ...]
-
-    def result(self, rows: Index) -> Index:
-        """The index of the result at a point of the row axes."""
-        if isinstance(self.node.op.lower, Reduce) and self.node.attrs["keepdim"]:
-            given = iter(rows)
-            dims = self.node.attrs["dims"]
-            return tuple(0 if d in dims else next(given) for d in range(self.node.ndim))
-        return rows
+    view: Node | None = None
 
     def operands(self, rows: Index, sweep: Index) -> tuple[tuple[Node, Index], ...]:
         """What is read at a point: one operand of a reduction, two factors of a contraction."""
         node = self.node
+        if self.view is not None:
+            rows = self._viewed(rows)
         if isinstance(node.op.lower, Reduce):
             outer, inner = iter(rows), iter(sweep)
             dims = node.attrs["dims"]
@@ -138,8 +134,35 @@ class Sweep:
         left, right = contracted(node, rows, at)
         return ((node.inputs[0], left), (node.inputs[1], right))
 
+    def _viewed(self, rows: Index) -> Index:
+        """The rows of the reduction itself, for those of its view."""
+        view, node = self.view, self.node
+        assert view is not None
+        assert isinstance(view.op.lower, IndexMap)
+        (source,) = view.op.lower.rule(rows, node.type, **view.attrs)
+        index: Index = source.index
+        if isinstance(node.op.lower, Reduce) and node.attrs["keepdim"]:
+            return tuple(i for d, i in enumerate(index) if d not in node.attrs["dims"])
+        return index
+
+
+def only_view(node: Node, users: tuple[Node, ...]) -> Node | None:
+    """The view of a part of a reduction, if that is all that anybody uses of it."""
+    if len(users) != 1 or role(node) is not Role.REDUCE:
+        return None
+    (view,) = users
+    if not isinstance(view.op.lower, IndexMap) or len(view.inputs) != 1:
+        return None
+    sizes = product(view.shape), product(node.shape)
+    if not all(isinstance(size, int) and size for size in sizes) or sizes[0] >= sizes[1]:  # type: ignore[operator]
+        return None
+    index = tuple(symbol(f"a{d}", size) for d, size in enumerate(view.shape))
+    sources = view.op.lower.rule(index, node.type, **view.attrs)
+    return view if len(sources) == 1 and not sources[0].conditions else None
+
 
 def sweep_of(node: Node) -> Sweep:
+    """The loops of a reduction, or of a contraction with a single row or column."""
     lower = node.op.lower
     if isinstance(lower, Reduce):
         dims = node.attrs["dims"]

@@ -5,7 +5,7 @@ as ``LOAD``, writing them (and bringing the line in first) as ``STORE``.
 """
 
 from graphc.ir import Graph, IndexMap, Node
-from graphc.lowering.access import count, operations
+from graphc.lowering.access import count, operations, own_axes
 from graphc.lowering.groups import Group, Grouping
 from graphc.lowering.roles import Role
 
@@ -42,7 +42,7 @@ class Storage:
     def _reason(self, node: Node) -> str:
         """Why a node is stored; empty when it is not."""
         kind = self.accesses.role(node)
-        if kind is Role.LEAF:
+        if kind in (Role.LEAF, Role.PART):
             return ""
         if node in self.stored:
             return self.stored[node]
@@ -162,10 +162,17 @@ class Storage:
 
     def _repeats(self, node: Node, user: Node) -> float:
         """How often an element is computed when ``user`` composes it through windows."""
-        if not isinstance(user.op.lower, IndexMap):
+        if not isinstance(user.op.lower, IndexMap) or self._is_masked(user):
             return 1.0
         ratio = max(1.0, count(user.shape) / max(count(node.shape), 1))
         return ratio * max((self._repeats(user, u) for u in self.graph.users[user]), default=1.0)
+
+    def _is_masked(self, node: Node) -> bool:
+        """Whether some elements of an index map come from nowhere: it does not repeat them."""
+        assert isinstance(node.op.lower, IndexMap)
+        types = [x.type for x in node.inputs]
+        sources = node.op.lower.rule(own_axes(node), *types, **node.attrs)
+        return any(source.conditions for source in sources)
 
     def _reused(self, node: Node, user: Node) -> bool:
         return count(node.shape) > 1 and self._repeats(node, user) > REUSE

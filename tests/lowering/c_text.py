@@ -7,6 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from graphc.dtypes import from_short
 from graphc.ir import OPS
 
 _TOKEN = re.compile(
@@ -22,6 +23,7 @@ _TYPES = {
     "int8_t": np.int8,
     "uint8_t": np.uint8,
     "bool": np.bool_,
+    "gc_u64": np.int64,
     "int": np.int32,
 }
 _LEVELS = (
@@ -191,8 +193,13 @@ def call(name: str, args: list[Any]) -> Any:
         return np.asarray(args[0], np.float32).astype(kind)
     if name.endswith("_to_f32"):
         return np.asarray(args[0]).astype(np.float32)
-    stem, _, _short = name.removeprefix("gc_").rpartition("_")
+    stem, _, short = name.removeprefix("gc_").rpartition("_")
     arrays = [np.asarray(a) for a in args]
+    if stem in ("uniform", "normal"):
+        kind = from_short(short)
+        return OPS["philox"].evaluate(*np.broadcast_arrays(*arrays), kind=stem, dtype=kind)
+    if stem == "random":
+        return OPS["philox_bits"].evaluate(*np.broadcast_arrays(*arrays))
     if stem in _FUNCTIONS:
         return _FUNCTIONS[stem](*arrays)
     return OPS[_ROWS.get(stem, stem)].evaluate(*np.broadcast_arrays(*arrays))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from programs import constants, same
+from lowered_programs import constants, same
 from loop_machine import run_program
 
 from graphc.dtypes import from_numpy_dtype
