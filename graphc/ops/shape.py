@@ -105,8 +105,8 @@ def blocks(old: Shape, new: Shape) -> list[tuple[range, range]]:
 def reshaped_index(index: Index, new: Shape, old: Shape) -> Index:
     """Where element ``index`` of shape ``new`` stands in shape ``old``, by the linear index."""
     result: list[Int] = [0] * len(old)
-    if product(new) == 0:
-        return tuple(result)
+    if 0 in new:  # nothing is read; but what is read nowhere must not look the same everywhere
+        return tuple(index[new.index(0)] if size == 0 else 0 for size in old)
     for old_dims, new_dims in blocks(old, new):
         linear: Int = 0
         for d in new_dims:
