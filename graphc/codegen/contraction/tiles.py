@@ -203,9 +203,9 @@ def _counts(tiling: Tiling, size: int) -> list[int]:
 def _loads(frame: Frame, lanes: int) -> Loads:
     """The vectors of a panel: ``repeats`` runs along the last axis."""
     tiling, width, render = frame.plan.lanes, frame.width, frame.render
-    along = tiling.steps[-1] if tiling.axes else width
-    repeats = tiling.size // along if tiling.axes else 1
-    count = lanes // repeats if tiling.axes else 1
+    along = tiling.steps[-1]
+    repeats = tiling.size // along
+    count = lanes // repeats
     outer = next((axis for axis, step in tiling.pairs[:-1] if step > 1), None)
     bounded = _masks(frame) if frame.direct_lanes else Loads((), ())
     texts, places = [], []
@@ -232,7 +232,7 @@ def _loads(frame: Frame, lanes: int) -> Loads:
 def _masks(frame: Frame) -> Loads:
     """Conditions of lanes read in place: steps to skip, and the range of valid lanes."""
     load, tiling = frame.sides.lane.load, frame.plan.lanes
-    if load is None or not tiling.axes or not load.mask:
+    if load is None or not load.mask:
         return Loads((), ())
     axis, step = tiling.pairs[-1]
     depth = [a.name for a in frame.nest.depth[frame.cut :]]

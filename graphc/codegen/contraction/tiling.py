@@ -24,6 +24,7 @@ STRIP_BYTES = 32 * 1024  # the lines of a tile read in place should stay in the 
 UNITS = 32  # shares of work wanted: enough to divide evenly among threads
 LINES_PACKED = 128  # lines packed together
 SUMS_BYTES = 512 * 1024  # unfinished sums of one thread
+ONE = "only"  # the axis of lanes when a contraction has none
 SERIAL_WORK = 30_000  # multiplications below which one thread is faster than two
 
 
@@ -148,9 +149,10 @@ def roles(
     """Columns as lanes, and rows as lanes."""
     out = _contiguous(nest)
     rows, cols = _last(nest.rows, out), _last(nest.cols, out)
+    single = (Axis(ONE, 1),)  # a vector has lanes even where there is one result
     return (
-        Sides(nest, False, lhs, rhs, rows, cols, copied),
-        Sides(nest, True, rhs, lhs, cols, rows, copied),
+        Sides(nest, False, lhs, rhs, rows, cols or single, copied),
+        Sides(nest, True, rhs, lhs, cols, rows or single, copied),
     )
 
 
@@ -236,9 +238,6 @@ def _lane_steps(
     sides: Sides, axes: tuple[Axis, ...], width: int, most: int, direct: bool
 ) -> Iterator[tuple[tuple[int, ...], int]]:
     """Steps along the lane axes and the number of vectors they take."""
-    if not axes:
-        yield (), 1
-        return
     extent = fixed(axes[-1])
     longest = most if extent is None else min(most, ceil(extent / width))
     for along in range(1, longest + 1):
@@ -308,7 +307,7 @@ def _vector_plan(
     load = 1.5 if direct else 1.0
     masked = 1.0 if direct and sides.lane.masked else 0.0
     done = _done(sides) if direct and sides.lane.masked else 1.0
-    inner = fixed(lanes.axes[-1]) if lanes.axes else 1
+    inner = fixed(lanes.axes[-1])
     cycles = 0.0
     for size, strips in ((lines.size, _total(lines)),) if packed else lines.sizes:
         for vectors, panels in _vector_counts(lanes, width, whole, inner):
@@ -322,7 +321,7 @@ def _vector_plan(
         if any(_aliases(sides.line.stride(axis.name)) for axis, step in lines.pairs if step > 8):
             cycles *= 1.3
     if not direct:
-        run = lanes.axes[-1] if lanes.axes else None
+        run = lanes.axes[-1]
         cycles += _total(lanes) * lanes.size * depth * pack_cost(sides.lane, run, sides.nest)
     if packed:
         run = next((axis for axis, step in reversed(lines.pairs) if step > 1), None)
@@ -382,7 +381,7 @@ def _vector_counts(
 ) -> tuple[tuple[int, int], ...]:
     """(vectors, how many panels): the last panel of a row may need fewer."""
     total = _total(lanes)
-    if not lanes.axes or inner is None or inner == 0 or inner % lanes.steps[-1] == 0:
+    if inner is None or inner == 0 or inner % lanes.steps[-1] == 0:
         return ((whole, total),)
     rest = inner % lanes.steps[-1]
     ends = total // ceil(inner / lanes.steps[-1])
@@ -424,7 +423,7 @@ def transposed(sides: Sides, lines: Tiling) -> bool:
 def _epilogue_cost(sides: Sides, lanes: Tiling, lines: Tiling) -> float:
     points = prod(estimated(axis) for axis in (*sides.line_axes, *sides.lane_axes))
     out = _contiguous(sides.nest)
-    if lanes.axes and lanes.axes[-1].name == out:
+    if lanes.axes[-1].name == out:
         return points * 0.25
     return points * (0.5 if transposed(sides, lines) else 1.5)
 
