@@ -1,0 +1,383 @@
+"""Losses: how far a prediction is from its target."""
+
+import math
+import warnings
+from typing import Any
+
+from graphc import dtypes
+from graphc.errors import DtypeError, ShapeError
+from graphc.functions.promotion import cast, promoted
+from graphc.functions.shape import broadcast_tensors
+from graphc.nn.functional.activation import log_softmax
+from graphc.ops import OPS
+from graphc.tensor import Tensor, apply
+
+
+def _row(name: str, *operands: Any, **attrs: Any) -> Any:
+    return apply(OPS[name], operands, attrs)
+
+
+def chosen(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction that PyTorch's two deprecated switches and the new name ask for."""
+    if size_average is not None or reduce is not None:
+        old = "none" if reduce is False else "sum" if size_average is False else "mean"
+        warnings.warn(
+            f"size_average and reduce args will be deprecated, please use reduction='{old}' "
+            "instead.",
+            stacklevel=3,
+        )
+        return old
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return reduction
+
+
+def reduced(loss: Tensor, reduction: str) -> Tensor:
+    if reduction == "none":
+        return loss
+    return _row(reduction, loss, dims=tuple(range(loss.ndim)), keepdim=False)
+
+
+def _pair(name: str, input: Tensor, target: Tensor) -> tuple[Any, Any]:
+    """Both promoted and broadcast; unequal sizes are most often a mistake, so they are told."""
+    if tuple(input.shape) != tuple(target.shape):
+        warnings.warn(
+            f"Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
+            f"Please ensure they have the same size. ({name})",
+            stacklevel=4,
+        )
+    x, t = promoted(name, input, target)
+    return tuple(broadcast_tensors(x, t))  # type: ignore[return-value]
+
+
+def _weighted(loss: Any, weight: Tensor | None, reduction: str) -> Tensor:
+    """Losses times their weights; the mean divides by the sum of the weights."""
+    if weight is None:
+        return reduced(loss, reduction)
+    total = loss * weight
+    if reduction == "mean":
+        return total.sum() / weight.expand(tuple(loss.shape)).sum()  # type: ignore[attr-defined, no-any-return]
+    return reduced(total, reduction)
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """The mean (or sum, or each) of ``(input - target) ** 2``."""
+    reduction = chosen(size_average, reduce, reduction)
+    x, t = _pair("mse_loss", input, target)
+    return _weighted(_row("square", x - t), weight, reduction)
+
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """The mean (or sum, or each) of ``|input - target|``."""
+    reduction = chosen(size_average, reduce, reduction)
+    x, t = _pair("l1_loss", input, target)
+    return _weighted(_row("abs", x - t), weight, reduction)
+
+
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
+    """``0.5 * d**2 / beta`` where ``d = |input - target| < beta``, else ``d - 0.5 * beta``."""
+    if beta < 0:
+        raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
+    if beta == 0:
+        return l1_loss(input, target, size_average, reduce, reduction)
+    reduction = chosen(size_average, reduce, reduction)
+    x, t = _pair("smooth_l1_loss", input, target)
+    d = _row("abs", x - t)
+    return reduced(_row("where", d < beta, d * d * (0.5 / beta), d - 0.5 * beta), reduction)
+
+
+def huber_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """``0.5 * d**2`` where ``d = |input - target| < delta``, else ``delta * (d - delta / 2)``."""
+    if delta <= 0:
+        raise RuntimeError("huber_loss does not support non-positive values for delta.")
+    reduction = chosen(None, None, reduction)
+    x, t = _pair("huber_loss", input, target)
+    d = _row("abs", x - t)
+    loss = _row("where", d < delta, d * d * 0.5, (d - 0.5 * delta) * delta)
+    return _weighted(loss, weight, reduction)
+
+
+# -------------------------------------------------------------------------------- classification
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``-input[target]`` of log-probabilities (N, C, ...) or (C,) and int64 classes (N, ...).
+
+    Classes equal to ``ignore_index`` count nothing; ``weight`` (C,) weighs each class. Raises
+    IndexError for a class outside the range.
+    """
+    reduction = chosen(size_average, reduce, reduction)
+    _check_classes("nll_loss", input, target, weight)
+    operands = (input, target) if weight is None else (input, target, weight)
+    attrs = {"ignore_index": int(ignore_index), "reduction": reduction}
+    return apply(OPS["nll_loss"], operands, attrs)
+
+
+def _check_classes(name: str, input: Tensor, target: Tensor, weight: Tensor | None) -> None:
+    if input.ndim < 1:
+        raise ShapeError("input tensor should be 1D or 2D")
+    if target.dtype not in (dtypes.int64, dtypes.uint8):
+        raise DtypeError(f"expected scalar type Long but found {target.dtype.type_name}")
+    expected = tuple(input.shape)[:1] * (input.ndim > 1) + tuple(input.shape)[2:]
+    if input.ndim > 1 and target.ndim and input.shape[0] != target.shape[0]:
+        raise ValueError(
+            f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
+            f"({target.shape[0]})."
+        )
+    if tuple(target.shape) != expected:
+        raise ShapeError(
+            f"Expected target size {list(expected)}, got {list(target.shape)} ({name})"
+        )
+    classes = int(input.shape[0 if input.ndim == 1 else 1])
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise RuntimeError(
+            "weight tensor should be defined either for all or no classes, but got weight of size "
+            f"{list(weight.shape)} for {classes} classes"
+        )
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy of logits (N, C, ...) or (C,) against classes or class probabilities.
+
+    ``target`` holds int64 classes (N, ...) or floats of the shape of ``input``.
+    ``label_smoothing`` mixes the target with the uniform distribution.
+    """
+    reduction = chosen(size_average, reduce, reduction)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    axis = 0 if input.ndim == 1 else 1
+    if tuple(target.shape) == tuple(input.shape) and target.dtype.is_floating_point:
+        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis)
+    if target.dtype.is_floating_point:
+        raise RuntimeError(
+            f"Expected floating point type for target with class probabilities to have the shape "
+            f"of the input {list(input.shape)}, got {target.dtype} of shape {list(target.shape)}"
+        )
+    _check_classes("cross_entropy", input, target, weight)
+    if label_smoothing:
+        return _smoothed(input, target, weight, ignore_index, reduction, label_smoothing, axis)
+    if weight is None and "cross_entropy" in OPS:
+        attrs = {"ignore_index": int(ignore_index), "reduction": reduction}
+        return apply(OPS["cross_entropy"], (input, target), attrs)
+    return nll_loss(log_softmax(input, axis), target, weight, None, ignore_index, None, reduction)
+
+
+def _column(weight: Tensor, input: Tensor, axis: int) -> Any:
+    """Class weights in the shape of the input, to broadcast."""
+    shape = (*(1,) * axis, int(weight.shape[0]), *(1,) * (input.ndim - axis - 1))
+    return _row("reshape", weight, shape=shape)
+
+
+def _soft_cross_entropy(
+    input: Tensor, target: Any, weight: Tensor | None, reduction: str, smoothing: float, axis: int
+) -> Tensor:
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / int(input.shape[axis])
+    products: Any = log_softmax(input, axis) * target  # type: ignore[operator]
+    if weight is not None:
+        products = products * _column(weight, input, axis)
+    if reduction == "mean":
+        examples = input.numel() // max(int(input.shape[axis]), 1)
+        return -products.sum() / max(examples, 1)  # type: ignore[no-any-return]
+    losses = _row("neg", _row("sum", products, dims=(axis,), keepdim=False))
+    return reduced(losses, reduction)
+
+
+def _smoothed(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    smoothing: float,
+    axis: int,
+) -> Tensor:
+    """``(1 - s) * nll + s / C *`` the sum over all classes, both weighted by class."""
+    logs: Any = log_softmax(input, axis)
+    hard: Any = nll_loss(logs, target, weight, None, ignore_index, None, reduction)
+    each = logs if weight is None else logs * _column(weight, input, axis)
+    smooth = _row("neg", _row("sum", each, dims=(axis,), keepdim=False))
+    ignored = _row("eq", target, ignore_index)
+    smooth = _row("where", ignored, 0, smooth)
+    if reduction == "mean":
+        counted = cast(_row("logical_not", ignored), input.dtype)
+        if weight is not None:
+            safe = _row("where", ignored, 0, target)
+            counted = counted * _row("take", weight, safe, dim=0)
+        smooth = smooth.sum() / counted.sum()
+    else:
+        smooth = reduced(smooth, reduction)
+    return hard * (1 - smoothing) + smooth * (smoothing / int(input.shape[axis]))  # type: ignore[no-any-return]
+
+
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``-(t * log(p) + (1 - t) * log(1 - p))`` of probabilities; each log is at least -100."""
+    reduction = chosen(size_average, reduce, reduction)
+    if tuple(target.shape) != tuple(input.shape):
+        raise ValueError(
+            f"Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}) is deprecated. Please ensure they have the same size."
+        )
+    p, t = promoted("binary_cross_entropy", input, target)
+    if p._type and not p._traced and p.numel():
+        low, high = float(p._array().min()), float(p._array().max())
+        if low < 0 or high > 1:
+            raise RuntimeError("all elements of input should be between 0 and 1")
+    loss = (t - 1) * _log_from(1 - p) - t * _log_from(p)
+    return reduced(loss if weight is None else loss * weight, reduction)
+
+
+def _log_from(p: Any) -> Any:
+    """``max(log(p), -100)`` with a finite gradient at 0 as well."""
+    least = math.exp(-100)
+    return _row("maximum", _row("log", _row("maximum", p, least)), -100.0)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """:func:`binary_cross_entropy` of ``sigmoid(input)``, computed without overflow."""
+    reduction = chosen(size_average, reduce, reduction)
+    if tuple(target.shape) != tuple(input.shape):
+        raise ValueError(
+            f"Target size ({target.shape}) must be the same as input size ({input.shape})"
+        )
+    x, t = promoted("binary_cross_entropy_with_logits", input, target)
+    logs = _row("log_sigmoid", x)
+    if pos_weight is not None:
+        logs = ((pos_weight - 1) * t + 1) * logs  # type: ignore[operator]
+    loss = (1 - t) * x - logs
+    return reduced(loss if weight is None else loss * weight, reduction)
+
+
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
+    """``target * (log(target) - input)``; ``input`` holds log-probabilities.
+
+    ``reduction='batchmean'`` divides the sum by the size of the first dimension.
+    """
+    by_batch = reduction == "batchmean" and size_average is None and reduce is None
+    reduction = "sum" if by_batch else chosen(size_average, reduce, reduction)
+    if reduction == "mean":
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size. "
+            "'batchmean' divides only by the batch size, and aligns with the KL div math "
+            "definition.",
+            stacklevel=2,
+        )
+    x, t = promoted("kl_div", input, target)
+    if log_target:
+        loss = _row("exp", t) * (t - x)
+    else:
+        loss = _row("xlogy", t, t) - t * x
+    result: Any = reduced(loss, reduction)
+    return result / int(input.shape[0]) if by_batch and input.ndim else result
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-08,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """The negative log-likelihood of counts; ``full`` adds Stirling's approximation."""
+    reduction = chosen(size_average, reduce, reduction)
+    x, t = promoted("poisson_nll_loss", input, target)
+    loss = _row("exp", x) - t * x if log_input else x - t * _row("log", x + eps)
+    if full:
+        stirling = t * _row("log", t) - t + 0.5 * _row("log", t * (2 * math.pi))
+        loss = loss + _row("where", t > 1, stirling, 0)
+    return reduced(loss, reduction)
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Any,
+    full: bool = False,
+    eps: float = 1e-06,
+    reduction: str = "mean",
+) -> Tensor:
+    """The negative log-likelihood of normal numbers with variance ``var``."""
+    reduction = chosen(None, None, reduction)
+    if not isinstance(var, Tensor):
+        if var < 0:
+            raise ValueError("var has negative entry/entries")
+        var = input._full_like(float(var))
+    if tuple(var.shape) != tuple(input.shape) and tuple(var.shape) == tuple(input.shape)[:-1]:
+        var = var.unsqueeze(-1)
+    frozen = var.detach()
+    limited = var + (_row("maximum", frozen, eps) - frozen)
+    x, t, v = promoted("gaussian_nll_loss", input, target, limited)
+    loss = (_row("log", v) + _row("square", x - t) / v) * 0.5
+    if full:
+        loss = loss + 0.5 * math.log(2 * math.pi)
+    return reduced(loss, reduction)

@@ -1,0 +1,303 @@
+"""Normalisations: by batch, by example, by vector; and dropout."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphc.errors import ShapeError
+from graphc.functions.registry import assign, tensor_function
+from graphc.modes import MODES
+from graphc.ops import OPS
+from graphc.random import draw
+from graphc.tensor import Tensor, apply
+
+
+def _row(name: str, *operands: Any, **attrs: Any) -> Tensor:
+    return apply(OPS[name], operands, attrs)
+
+
+def _shaped(vector: Tensor, shape: Sequence[int]) -> Tensor:
+    return _row("reshape", vector, shape=tuple(shape))
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: Any = 0.1,
+    eps: float = 1e-05,
+) -> Tensor:
+    """Each channel (dim 1) with mean 0 and variance 1, then times ``weight`` plus ``bias``.
+
+    In training by the batch's own statistics, which move the running ones in place by
+    ``momentum`` (with the unbiased variance); else by the running ones. Raises ValueError in
+    training when a channel has one value only.
+    """
+    channels = int(input.shape[1])
+    for vector, what in (
+        (running_mean, "running_mean"), (running_var, "running_var"), (weight, "weight"),
+        (bias, "bias"),
+    ):  # fmt: skip
+        if vector is not None and vector.numel() != channels:
+            raise RuntimeError(f"{what} should contain {channels} elements not {vector.numel()}")
+    shape = (1, channels, *(1,) * (input.ndim - 2))
+    if training:
+        count = input.numel() // max(channels, 1)
+        if count <= 1 and channels:
+            raise ValueError(
+                "Expected more than 1 value per channel when training, got input size "
+                f"{input.shape}"
+            )
+        dims = tuple(d for d in range(input.ndim) if d != 1)
+        mean = _row("mean", input, dims=dims, keepdim=True)
+        centred = _row("sub", input, mean)
+        var = _row("mean", _row("square", centred), dims=dims, keepdim=True)
+        _move(running_mean, mean, momentum)
+        _move(running_var, _row("mul", var, count / max(count - 1, 1)), momentum)
+    else:
+        if running_mean is None or running_var is None:
+            raise RuntimeError(
+                "Expected running_mean and running_var to be defined when training=False"
+            )
+        centred = _row("sub", input, _shaped(running_mean, shape))
+        var = _shaped(running_var, shape)
+    scale = _row("rsqrt", _row("add", var, eps))
+    result = _row("mul", centred, scale)
+    if weight is not None:
+        result = _row("mul", result, _shaped(weight, shape))
+    return result if bias is None else _row("add", result, _shaped(bias, shape))
+
+
+def _move(running: Tensor | None, now: Tensor, momentum: Any) -> None:
+    """A running statistic goes ``momentum`` of the way to the new one, in place."""
+    if running is None:
+        return
+    recorded, MODES.grad = MODES.grad, False
+    try:
+        flat = _shaped(now.detach(), tuple(running.shape)).to(running.dtype)  # type: ignore[attr-defined]
+        assign(running, running * (1 - momentum) + flat * momentum, "batch_norm")  # type: ignore[operator]
+    finally:
+        MODES.grad = recorded
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-05,
+) -> Tensor:
+    """:func:`batch_norm` with each example by itself."""
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    dims = tuple(range(2, input.ndim))
+    count = input.numel() // max(int(input.shape[0] * input.shape[1]), 1)
+    if count <= 1:
+        raise ValueError(
+            f"Expected more than 1 spatial element when training, got input size {input.shape}"
+        )
+    mean = _row("mean", input, dims=dims, keepdim=True)
+    centred = _row("sub", input, mean)
+    var = _row("mean", _row("square", centred), dims=dims, keepdim=True)
+    over_batch = {"dims": (0,), "keepdim": True}
+    _move(running_mean, _row("mean", mean, **over_batch), momentum)
+    unbiased = _row("mul", var, count / (count - 1))
+    _move(running_var, _row("mean", unbiased, **over_batch), momentum)
+    result = _row("mul", centred, _row("rsqrt", _row("add", var, eps)))
+    shape = (1, int(input.shape[1]), *(1,) * (input.ndim - 2))
+    if weight is not None:
+        result = _row("mul", result, _shaped(weight, shape))
+    return result if bias is None else _row("add", result, _shaped(bias, shape))
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-05,
+) -> Tensor:
+    """The last dimensions, of shape ``normalized_shape``, with mean 0 and variance 1."""
+    shape = tuple(normalized_shape)
+    dims = _last(input, shape, "layer_norm")
+    for vector, what in ((weight, "weight"), (bias, "bias")):
+        if vector is not None and tuple(vector.shape) != shape:
+            raise RuntimeError(
+                f"Expected {what} to be of same shape as normalized_shape, but got {what} of "
+                f"shape {list(vector.shape)} and normalized_shape = {list(shape)}"
+            )
+    operands = (
+        input,
+        _row("full", value=1.0, shape=(), dtype=input.dtype, device=input.device)
+        if weight is None
+        else weight,
+        _row("full", value=0.0, shape=(), dtype=input.dtype, device=input.device)
+        if bias is None
+        else bias,
+    )
+    return _row("layer_norm", *operands, dims=dims, eps=float(eps))
+
+
+def _last(input: Tensor, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
+    if not shape:
+        raise RuntimeError(
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least "
+            f"one element, but got normalized_shape = {list(shape)}"
+        )
+    if tuple(input.shape)[-len(shape) :] != shape:
+        raise ShapeError(
+            f"Given normalized_shape={list(shape)}, expected input with shape "
+            f"[*, {', '.join(map(str, shape))}], but got input of size{list(input.shape)}"
+        )
+    del name
+    return tuple(range(input.ndim - len(shape), input.ndim))
+
+
+def rms_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    """The last dimensions divided by their root mean square."""
+    from graphc.dtypes import finfo
+
+    dims = _last(input, tuple(normalized_shape), "rms_norm")
+    least = finfo(input.dtype).eps if eps is None else eps
+    square = _row("mean", _row("square", input), dims=dims, keepdim=True)
+    result = _row("mul", input, _row("rsqrt", _row("add", square, least)))
+    return result if weight is None else _row("mul", result, weight)
+
+
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-05,
+) -> Tensor:
+    """Groups of channels (dim 1) with mean 0 and variance 1 in each example."""
+    if input.ndim < 2:
+        raise RuntimeError(
+            f"Expected at least 2 dimensions for input tensor but received {input.ndim}"
+        )
+    batch, channels = int(input.shape[0]), int(input.shape[1])
+    if channels % num_groups:
+        raise RuntimeError(
+            "Expected number of channels in input to be divisible by num_groups, but got input of "
+            f"shape {list(input.shape)} and num_groups={num_groups}"
+        )
+    size = input.numel() // max(batch * num_groups, 1)
+    groups = _shaped(input, (batch, num_groups, size))
+    mean = _row("mean", groups, dims=(2,), keepdim=True)
+    centred = _row("sub", groups, mean)
+    var = _row("mean", _row("square", centred), dims=(2,), keepdim=True)
+    normal = _row("mul", centred, _row("rsqrt", _row("add", var, eps)))
+    result = _shaped(normal, tuple(input.shape))
+    shape = (1, channels, *(1,) * (input.ndim - 2))
+    if weight is not None:
+        result = _row("mul", result, _shaped(weight, shape))
+    return result if bias is None else _row("add", result, _shaped(bias, shape))
+
+
+def local_response_norm(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """Each element divided by a power of the mean square of ``size`` neighbouring channels."""
+    if input.ndim < 3:
+        raise ValueError(
+            f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)"
+        )
+    rank = input.ndim
+    before = tuple(size // 2 if d == 1 else 0 for d in range(rank))
+    after = tuple((size - 1) // 2 if d == 1 else 0 for d in range(rank))
+    padded = _row("pad", _row("square", input), before=before, after=after, value=0)
+    shown = _row("window", padded, dims=(1,), sizes=(size,), strides=(1,), dilations=(1,))
+    mean = _row("mean", shown, dims=(rank,), keepdim=False)
+    return _row("div", input, _row("pow", mean * alpha + k, beta))  # type: ignore[operator]
+
+
+def normalize(
+    input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None
+) -> Tensor:
+    """``input / max(norm(input, p, dim), eps)``."""
+    from graphc.functions.registry import write_out
+
+    size = input.norm(p, dim, True)  # type: ignore[attr-defined]
+    result = _row("div", input, _row("maximum", size, eps))
+    return result if out is None else write_out(out, result, "normalize")
+
+
+# ---------------------------------------------------------------------------------------- dropout
+
+
+def _checked(p: float) -> None:
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+
+
+def _drop(input: Tensor, p: float, shape: Sequence[int], name: str, inplace: bool) -> Tensor:
+    if p == 0:
+        return input
+    if p == 1:
+        result = _row("mul", input, 0)
+    else:
+        kept = _row("ge", draw("uniform", shape, input.dtype), p)
+        # A selected multiple, not a product with the mask: infinities that are dropped are zeros.
+        result = _row("where", kept, _row("mul", input, 1 / (1 - p)), 0)
+    return assign(input, result, name) if inplace else result
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """In training zeros with probability ``p``; what stays is divided by ``1 - p``."""
+    _checked(p)
+    return _drop(input, p, tuple(input.shape), "dropout", inplace) if training else input
+
+
+def _channels(name: str, spatial: int) -> Any:
+    def function(
+        input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    ) -> Tensor:
+        _checked(p)
+        if not training:
+            return input
+        batch = input.ndim == spatial + 2
+        shape = (*input.shape[: 1 + batch], *(1,) * (input.ndim - 1 - batch))
+        return _drop(input, p, shape, name, inplace)
+
+    function.__name__ = name
+    function.__doc__ = "Dropout of whole channels of (N, C, ...) or (C, ...)."
+    return function
+
+
+dropout1d = _channels("dropout1d", 1)
+dropout2d = _channels("dropout2d", 2)
+dropout3d = _channels("dropout3d", 3)
+
+_ALPHA = 1.7580993408473766  # -selu(-inf): what alpha dropout puts in place of an element
+
+
+def alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """Dropout that keeps mean 0 and variance 1 (for :func:`selu`)."""
+    _checked(p)
+    if not training or p == 0:
+        return input
+    if p == 1:
+        return _drop(input, 1, (), "alpha_dropout", inplace)
+    a = ((_ALPHA**2 * p + 1) * (1 - p)) ** -0.5
+    drawn = draw("uniform", tuple(input.shape), input.dtype)
+    kept = _row("ge", drawn, p)
+    moved = _row("mul", _row("where", kept, input, -_ALPHA), a)
+    result = _row("add", moved, a * p * _ALPHA)
+    return assign(input, result, "alpha_dropout") if inplace else result
+
+
+for _function in (layer_norm, batch_norm, group_norm, instance_norm, dropout, rms_norm):
+    tensor_function(_function, method=False)
