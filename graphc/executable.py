@@ -10,6 +10,7 @@ import numpy as np
 
 from graphc import config
 from graphc.backends.c import IndexReport, Program, SourceFile, address_of, build_program
+from graphc.backends.c.program import Frame, report
 from graphc.codegen.dialect import C
 from graphc.codegen.program import render_program
 from graphc.ir import CONSTANT, Graph
@@ -68,21 +69,23 @@ class Executable:
             )
         self.stages.cached = built.misses == 0
         self._sites = program.sites
+        self.can_fail = bool(program.sites)
         self.output_types = [n.type for n in final.outputs]
-        self._outputs = [(t.shape, t.dtype.numpy) for t in self.output_types]
+        self.outputs = [(t.shape, t.dtype.numpy) for t in self.output_types]
         # In graph order, as the lowering numbers the buffers of constants.
         self._constants = [
             np.ascontiguousarray(n.attrs["value"].array) for n in final.nodes if n.op is CONSTANT
         ]
-        self._constant_addresses = [address_of(a) for a in self._constants]
         written = {target for target, _ in final.writes}
         self.written = tuple(i for i, n in enumerate(final.inputs) if n in written)
         threads = config.get_num_threads()
         self.arena_bytes = rendered.arena_bytes(threads)
-        self._program: Program = built.program(
-            buffers=len(final.inputs) + len(self._outputs) + len(self._constants),
+        self.program: Program = built.program(
+            buffers=len(final.inputs) + len(self.outputs) + len(self._constants),
             arena_bytes=self.arena_bytes,
             threads=threads,
+            constants=[address_of(a) for a in self._constants],
+            numbers=len(final.inputs),
         )
 
     def _keep(self, name: str, graph: Graph) -> None:
@@ -90,21 +93,25 @@ class Executable:
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Runs the program once. Raises IndexError for an index out of range."""
-        outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
-        addresses = [
-            *map(address_of, arrays),
-            *map(address_of, outputs),
-            *self._constant_addresses,
-        ]
+        outputs = [np.empty(shape, dtype) for shape, dtype in self.outputs]
         try:
-            self._program.run(addresses)
-        except IndexReport as report:
-            site = self._sites[report.site]
-            raise IndexError(
-                f"index {report.value} is out of bounds for dimension with size {report.limit} "
-                f"in {site.operation}" + (f" at {site.location}" if site.location else "")
-            ) from None
+            self.program.run([*map(address_of, arrays), *map(address_of, outputs)])
+        except IndexReport as error:
+            raise self._explained(error) from None
         return outputs
+
+    def fail(self, frame: Frame) -> None:
+        """Raises what went wrong in the call that used this frame."""
+        error = report(frame)
+        self.program.free.append(frame)
+        raise self._explained(error)
+
+    def _explained(self, error: IndexReport) -> IndexError:
+        site = self._sites[error.site]
+        return IndexError(
+            f"index {error.value} is out of bounds for dimension with size {error.limit} "
+            f"in {site.operation}" + (f" at {site.location}" if site.location else "")
+        )
 
 
 class _timed:  # noqa: N801 - a context manager

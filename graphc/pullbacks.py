@@ -7,15 +7,24 @@ import numpy as np
 
 from graphc.autograd.backward import run_backward
 from graphc.executable import Executable
-from graphc.ir import INPUT, Graph, Node, TensorType
+from graphc.ir import INPUT, Graph, Leaf, Node, Op, TensorType, topological
 from graphc.modes import MODES
 from graphc.passes import run_pipeline
 from graphc.passes.partition import Partition, partition
-from graphc.tape import COMPILED, COMPILED_OUTPUT, Storage, TapeNode
+from graphc.tape import Storage, TapeNode
 from graphc.tensor import Tensor, apply
 from graphc.tracing import TensorInput, Trace, suspended
 
 Array = np.ndarray[Any, Any]
+
+
+def _tape_only(*_args: Any, **_attrs: Any) -> Any:
+    raise RuntimeError("a compiled program appears on the tape only")
+
+
+# Not rows of the registry: they stand on the tape, where the program's own rule runs.
+COMPILED = Op("compiled", _tape_only, _tape_only, Leaf())
+COMPILED_OUTPUT = Op("compiled_output", _tape_only, _tape_only, Leaf())
 
 
 class _Cotangents(dict[int, Tensor]):
@@ -26,6 +35,21 @@ class _Cotangents(dict[int, Tensor]):
         for number, g in other.items():
             merged[number] = merged[number] + g if number in merged else g
         return merged
+
+
+def is_spent(tensor: Tensor) -> bool:
+    """Whether ``backward`` has already freed what a gradient of this tensor would need."""
+    return any(
+        isinstance(node, TapeNode) and node.freed for node in topological([tensor._tape_node()])
+    )
+
+
+def spent_node(type: TensorType) -> TapeNode:
+    """The place on the tape of an output whose graph ``backward`` has used up inside the trace."""
+    nothing = TapeNode(COMPILED, (), {}, type)
+    node = TapeNode(COMPILED_OUTPUT, (nothing,), {}, type)
+    node.freed = True
+    return node
 
 
 class CompiledBackward:
@@ -40,24 +64,38 @@ class CompiledBackward:
     ) -> None:
         self.joint = joint
         self.executable = Executable(part.backward)
-        self._saved = part.saved
+        self.wanted = tuple(wanted)  # graph inputs that get gradients
+        self._part = part
         self._tracked = tuple(tracked)
-        self._wanted = tuple(wanted)  # graph inputs that get gradients
+        self._types = [joint.outputs[n].type for n in tracked]
+        self._gradients = joint.outputs[len(joint.outputs) - len(wanted) :]
+        # What gradients of gradients compute again, and which inputs that takes.
+        self._again = [n for n in topological(self._gradients) if n.op is not INPUT]
+        needed = set(topological(self._gradients))
+        self._needed = tuple(i for i, n in enumerate(joint.inputs) if n in needed)
 
     @staticmethod
     def build(
         trace: Trace, graph: Graph, tracked: Mapping[int, Tensor]
-    ) -> "tuple[CompiledBackward, Graph]":
+    ) -> "tuple[CompiledBackward, Graph] | None":
         """The backward of a traced graph, and the forward graph that saves what it needs.
 
-        ``tracked`` gives the traced tensor of each output that carries a gradient.
+        ``tracked`` gives the traced tensor of each output that carries a gradient. None when no
+        input of the graph gets a gradient.
         """
         builder = trace.builder
-        wanted = [
-            (i, given.twin)
-            for i, given in enumerate(trace.inputs)
-            if isinstance(given, TensorInput) and given.twin._requires_grad
-        ]
+        places: dict[int, TapeNode] = {}
+        for i, given in enumerate(trace.inputs):
+            if isinstance(given, TensorInput):
+                if given.tape is not None:
+                    places[i] = given.tape
+                elif given.twin._requires_grad:
+                    places[i] = given.twin._tape_node()
+        if not places:
+            return None
+        hooks = {place: place.hooks for place in places.values()}
+        for place in places.values():
+            place.hooks = None  # they run on the eager tape
         seeds: dict[Node, Any] = {}
         cotangents: list[Node] = []
         with suspended(trace):
@@ -65,15 +103,16 @@ class CompiledBackward:
                 node = builder.input(f"grad_{number}", tensor._type)
                 cotangents.append(node)
                 g = Tensor._make(node, node.type)
-                place = tensor._tape_node()
-                seeds[place] = seeds[place] + g if place in seeds else g
-            places = [twin._tape_node() for _, twin in wanted]
-            found = run_backward(seeds, retain_graph=True, create_graph=False, wanted=places)
-            reached = [
-                (i, found[place]._current())
-                for (i, _), place in zip(wanted, places, strict=True)
-                if place in found
-            ]
+                start = tensor._tape_node()
+                seeds[start] = seeds[start] + g if start in seeds else g
+            found = run_backward(
+                seeds, retain_graph=True, create_graph=False, wanted=places.values()
+            )
+            reached = [(i, found[p]._current()) for i, p in places.items() if p in found]
+        for place, kept in hooks.items():
+            place.hooks = kept
+        if not reached:
+            return None
         joint = Graph(
             graph.name,
             (*graph.inputs, *cotangents),
@@ -82,9 +121,11 @@ class CompiledBackward:
             graph.names,
             builder.locations,
         )
-        part = partition(run_pipeline(joint), len(graph.outputs), len(graph.inputs))
-        backward = CompiledBackward(joint, part, list(tracked), [i for i, _ in reached])
-        return backward, part.forward
+        reaching = set(topological(joint.outputs[len(graph.outputs) :]))
+        written = {target for target, _ in graph.writes}
+        originals = [i for i, n in enumerate(graph.inputs) if n in written and n in reaching]
+        part = partition(run_pipeline(joint), len(graph.outputs), len(graph.inputs), originals)
+        return CompiledBackward(joint, part, list(tracked), [i for i, _ in reached]), part.forward
 
     def attach(
         self,
@@ -95,20 +136,21 @@ class CompiledBackward:
     ) -> None:
         """Puts one run on the tape.
 
-        ``inputs`` are its tensors (None for numbers), ``arrays`` their memory, ``values`` all
-        results including the saved ones, ``outputs`` the tensors of those the caller gets.
+        ``inputs`` are its tensors (None for numbers) at their present versions, ``arrays`` their
+        memory, ``values`` all results including the saved ones, ``outputs`` the tensors of those
+        the caller gets.
         """
-        targets = [inputs[i] for i in self._wanted]
-        nodes = tuple(t._tape_node() for t in targets if t is not None)
-        hub = TapeNode(COMPILED, nodes, {}, outputs[self._tracked[0]]._type)
-        hub.custom = _Run(self, hub, inputs, arrays, values)
+        run = _Run(self, inputs, arrays, values)
+        hub = TapeNode(COMPILED, run.nodes, {}, outputs[self._tracked[0]]._type)
+        hub.custom = run
         for position, number in enumerate(self._tracked):
             node = TapeNode(COMPILED_OUTPUT, (hub,), {}, outputs[number]._type)
-            node.custom = lambda g, _wanted, p=position: (_Cotangents({p: g}),)
+            node.custom = _deliver(position)
             outputs[number]._node = node
 
-    def types(self) -> list[TensorType]:
-        return [self.joint.outputs[n].type for n in self._tracked]
+
+def _deliver(position: int) -> Any:
+    return lambda g, _wanted: (_Cotangents({position: g}),)
 
 
 class _Run:
@@ -117,16 +159,26 @@ class _Run:
     def __init__(
         self,
         program: CompiledBackward,
-        hub: TapeNode,
         inputs: Sequence[Tensor | None],
         arrays: Sequence[Array],
         values: Sequence[Array],
     ) -> None:
         self._program = program
-        self._inputs = list(inputs)
+        part = program._part
+        targets = [inputs[i] for i in program.wanted]
+        self.nodes = tuple(t._tape_node() for t in targets if t is not None)
+        # Inputs are held with their place on the tape and their version, never as tensors: those
+        # may be written, detached or dropped before the backward comes.
+        self._inputs: dict[int, tuple[Array, Storage | None, int, TapeNode | None]] = {}
+        for i in program._needed:
+            if i < len(inputs):
+                self._inputs[i] = self._kept(inputs[i], arrays[i])
+        for i, place in part.originals.items():
+            if i in self._inputs:
+                self._inputs[i] = (values[place], None, 0, self._inputs[i][3])
         self._arrays: list[Array | None] = []
         self._versions: list[tuple[Storage, int, TensorType]] = []
-        for kind, i in program._saved:
+        for kind, i in part.saved:
             if kind == "output":
                 self._arrays.append(values[i])
             elif i < len(arrays):
@@ -138,45 +190,61 @@ class _Run:
             else:
                 self._arrays.append(None)  # a cotangent, known later
 
+    @staticmethod
+    def _kept(
+        tensor: Tensor | None, array: Array
+    ) -> tuple[Array, Storage | None, int, TapeNode | None]:
+        if tensor is None:
+            return array, None, 0, None
+        node = tensor._tape_node() if tensor._tracked() else None
+        return array, tensor._storage, tensor._storage.version, node
+
     def __call__(self, g: _Cotangents, wanted: Sequence[bool]) -> Sequence[Any]:
         for storage, version, type_ in self._versions:
-            if storage.version != version:
-                raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an "
-                    f"inplace operation: [{type_}], an input of the compiled function "
-                    f"{self._program.joint.name}, is at version {storage.version}; expected "
-                    f"version {version} instead."
-                )
+            self._check(storage, version, type_)
         program = self._program
-        cotangents = [g[k] if k in g else _zeros(type_) for k, type_ in enumerate(program.types())]
-        if MODES.grad:
+        cotangents = [g[k] if k in g else _zeros(t) for k, t in enumerate(program._types)]
+        if MODES.grad or MODES.trace is not None:
             results = self._differentiable(cotangents)
         else:
             late = iter(cotangents)
             arrays = [
-                np.ascontiguousarray(next(late)._current()) if a is None else a
-                for a in self._arrays
+                np.ascontiguousarray(_array(next(late))) if a is None else a for a in self._arrays
             ]
             values = program.executable.run(arrays)
             types = program.executable.output_types
             results = [Tensor._make(v, t) for v, t in zip(values, types, strict=True)]
         return [r if w else None for r, w in zip(results, wanted, strict=True)]
 
+    def _check(self, storage: Storage, version: int, type: TensorType) -> None:
+        if storage.version != version:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an "
+                f"inplace operation: [{type}], an input of the compiled function "
+                f"{self._program.joint.name}, is at version {storage.version}; expected "
+                f"version {version} instead. Hint: write into a .clone() of it, or after backward."
+            )
+
     def _differentiable(self, cotangents: list[Tensor]) -> list[Tensor]:
         """The gradients by eager operations on the tape, for gradients of gradients."""
-        joint = self._program.joint
+        program = self._program
+        joint = program.joint
         values: dict[Node, Tensor] = {}
-        late = iter(cotangents)
-        for i, node in enumerate(joint.inputs):
-            given = self._inputs[i] if i < len(self._inputs) else next(late)
-            if given is None:
-                array = self._arrays[self._program._saved.index(("input", i))]
-                given = Tensor._make(array)
-            values[node] = given
-        for node in joint.nodes:
-            if node.op is not INPUT:
-                values[node] = apply(node.op, [values[n] for n in node.inputs], node.attrs)
-        return [values[n] for n in joint.outputs[-len(self._program._wanted) :]]
+        given = len(joint.inputs) - len(cotangents)
+        for i, g in enumerate(cotangents):
+            values[joint.inputs[given + i]] = g
+        for i, (array, storage, version, node) in self._inputs.items():
+            type_ = joint.inputs[i].type
+            if storage is not None:
+                self._check(storage, version, type_)
+            values[joint.inputs[i]] = Tensor._restore(array, Storage(), node, type_)
+        for node in program._again:
+            values[node] = apply(node.op, [values[n] for n in node.inputs], node.attrs)
+        return [values[n] for n in program._gradients]
+
+
+def _array(g: Tensor) -> Array:
+    return g._current()  # type: ignore[no-any-return]
 
 
 def _zeros(type_: TensorType) -> Tensor:

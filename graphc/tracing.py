@@ -6,7 +6,7 @@ code that serves eager tensors, so the traced program is functional; afterwards 
 which inputs were written and which gradients were set.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from graphc import dtypes
 from graphc.errors import TraceError, located, user_location
 from graphc.ir import Attrs, Builder, Node, Op, TensorType
 from graphc.modes import MODES
+from graphc.tape import TapeNode, outer_node
 from graphc.tensor import Tensor
 
 UNREAD: Any = object()
@@ -25,6 +26,14 @@ class NeedsBases(Exception):  # noqa: N818 - a signal to trace again, not an err
     """Memory shared by several inputs is written: trace again with views taken from their bases."""
 
 
+class ValueNeeded(TraceError):
+    """The program asks for the value of ``tensor``, which is known only when it runs."""
+
+    def __init__(self, tensor: Tensor, message: str) -> None:
+        super().__init__(message)
+        self.tensor = tensor
+
+
 @dataclass
 class TensorInput:
     """A graph input that is an eager tensor; ``twin`` stands for it inside the trace."""
@@ -32,26 +41,22 @@ class TensorInput:
     tensor: Tensor
     twin: Tensor
     node: Node
+    tape: TapeNode | None  # where the tape inside the trace ends, if the tensor is tracked
+
+    @property
+    def layout_matters(self) -> bool:
+        """Whether the trace looked at strides: they decide what is a view of what."""
+        return self.twin._shadow_array is not None
 
 
 @dataclass
 class NumberInput:
-    """A graph input that is a Python number, read again at each call with ``read()``."""
+    """A graph input that is a Python float: argument ``leaf``, or ``container[key]``."""
 
-    read: Callable[[], float]
     node: Node
-    leaf: int | None = None  # its place among the arguments, when it is one
-
-
-@dataclass
-class AttributeWrite:
-    """An entry of a module that the function set to a tensor it computed."""
-
-    owner: Any
-    where: dict[str, Any]
-    name: str
-    before: Any
-    value: Any = None  # known when the trace has ended
+    leaf: int | None = None
+    container: Any = None
+    key: Any = None
 
 
 @dataclass
@@ -64,12 +69,13 @@ class Trace:
     inputs: list[TensorInput | NumberInput] = field(default_factory=list)
     grad_reads: list[tuple[Tensor, bool]] = field(default_factory=list)
     grad_owners: dict[int, Tensor] = field(default_factory=dict)  # id of a .grad -> its tensor
-    attribute_writes: dict[tuple[int, str], AttributeWrite] = field(default_factory=dict)
+    touched: dict[int, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
+    base_owners: dict[int, Tensor] = field(default_factory=dict)  # id of a base -> a view of it
     _twins: dict[int, Tensor] = field(default_factory=dict)
     _kept: list[Any] = field(default_factory=list)  # keeps ids valid while the trace lives
     _written: dict[int, Tensor] = field(default_factory=dict)
     _grads: dict[int, Tensor] = field(default_factory=dict)
-    _flags: dict[int, Tensor] = field(default_factory=dict)
+    _numbers: dict[tuple[int, Any], Tensor] = field(default_factory=dict)
 
     # ---------------------------------------------------------------------------- used by tensors
 
@@ -85,6 +91,7 @@ class Trace:
             return found
         base = tensor._base
         if base is not None and self.use_bases:
+            self.base_owners.setdefault(id(base), tensor)
             found = self.twin(base)
             with suspended(self, record=base._requires_grad):
                 for op, attrs in tensor._view:
@@ -103,12 +110,18 @@ class Trace:
             name = "captured" if stem is None else f"{stem}.grad"
         node = self.builder.input(name, tensor._type)
         twin: Tensor = Tensor._make(node, tensor._type)
-        twin._requires_grad = tensor._tracked()
         twin._origin = tensor
         twin._grad = UNREAD
         twin._hooks = tensor._hooks
         twin._weak = tensor._weak
-        self.inputs.append(TensorInput(tensor, twin, node))
+        tape: TapeNode | None = None
+        if tensor._tracked():
+            if tensor._node is None:
+                twin._requires_grad = True
+                tape = twin._tape_node()
+            else:
+                twin._node = tape = outer_node(tensor._type)
+        self.inputs.append(TensorInput(tensor, twin, node, tape))
         return twin
 
     def apply(self, op: Op, nodes: Sequence[Node], attrs: Attrs) -> Node:
@@ -126,13 +139,22 @@ class Trace:
         """Data written in the traced function itself."""
         return Tensor._make(self.builder.constant(array, type), type)  # type: ignore[no-any-return]
 
-    def runtime_number(self, name: str, read: Callable[[], float]) -> Tensor:
-        """A Python float that is read anew at every call; it promotes like a Python float."""
+    def argument_number(self, name: str, leaf: int) -> Tensor:
+        """A float argument, read anew at every call; it promotes like a Python float."""
         node = self.builder.input(name, TensorType((), dtypes.float64))
         tensor: Tensor = Tensor._make(node, node.type)
         tensor._weak = True
-        self.inputs.append(NumberInput(read, node))
+        self.inputs.append(NumberInput(node, leaf))
         return tensor
+
+    def runtime_number(self, container: Any, key: Any, name: str) -> Tensor:
+        """The float ``container[key]``, read anew at every call."""
+        found = self._numbers.get((id(container), key))
+        if found is None:
+            found = self.argument_number(name, -1)
+            self.inputs[-1] = NumberInput(found._value, None, container, key)
+            self._numbers[id(container), key] = found
+        return found
 
     def grad_of(self, tensor: Tensor) -> Tensor | None:
         twin = self.twin(tensor)
@@ -152,48 +174,21 @@ class Trace:
             self._grads[id(twin)] = twin
 
     def wrote(self, base: Tensor) -> None:
-        if base._origin is not None:
-            if base._origin._base is not None:
-                raise NeedsBases
+        origin = base._origin
+        if origin is not None:
+            if origin._base is not None and (base._tracked() or origin._base._tracked()):
+                raise NeedsBases  # the tape of the whole base changes
             self._written[id(base)] = base
 
-    def changed_requires_grad(self, twin: Tensor) -> None:
-        if twin._origin is not None:
-            self._flags[id(twin)] = twin
-
-    def set_attribute(self, owner: Any, where: dict[str, Any], name: str, value: Tensor) -> None:
-        """A module attribute or buffer is set to a traced tensor: repeated after every run."""
-        kept = self.attribute_writes.get((id(where), name))
-        before = where.get(name, UNREAD) if kept is None else kept.before
-        self.attribute_writes[id(where), name] = AttributeWrite(owner, where, name, before)
+    def set_attribute(self, where: dict[str, Any], name: str, value: Tensor) -> None:
+        """A module attribute or buffer is set to a traced tensor; undone when the trace ends."""
+        self.touched.setdefault(id(where), (where, where.copy()))
         where[name] = value
 
     def refuse_value(self, tensor: Tensor) -> None:
         raise value_needed(tensor)
 
     # ------------------------------------------------------------------------------- what happened
-
-    def check_sharing(self) -> None:
-        """Written memory must be one input's alone; else the trace starts again from the bases."""
-        storages: dict[int, int] = {}
-        for given in self.inputs:
-            if isinstance(given, TensorInput):
-                key = id(given.tensor._storage)
-                storages[key] = storages.get(key, 0) + 1
-        for twin in self.written:
-            origin = twin._origin
-            assert origin is not None
-            if storages[id(origin._storage)] > 1:
-                raise NeedsBases
-
-    def restore_attributes(self) -> None:
-        """Puts back what module attributes held before the trace."""
-        for write in self.attribute_writes.values():
-            write.value = write.where.get(write.name)
-            if write.before is UNREAD:
-                write.where.pop(write.name, None)
-            else:
-                write.where[write.name] = write.before
 
     @property
     def written(self) -> list[Tensor]:
@@ -204,11 +199,6 @@ class Trace:
     def grads_set(self) -> list[Tensor]:
         """Twins whose ``.grad`` was assigned; the value is in ``_grad``."""
         return list(self._grads.values())
-
-    @property
-    def flags_changed(self) -> list[Tensor]:
-        """Twins whose ``requires_grad`` was switched."""
-        return list(self._flags.values())
 
 
 class suspended:  # noqa: N801
@@ -238,17 +228,27 @@ def runtime_number(container: Any, key: Any, name: str) -> Any:
     value = container[key]
     if MODES.trace is None or type(value) is not float:
         return value
-    return MODES.trace.runtime_number(name, lambda: container[key])
+    return MODES.trace.runtime_number(container, key, name)
 
 
 def value_needed(tensor: Tensor) -> TraceError:
     """A traced tensor was asked for its value."""
     where = user_location()
-    return TraceError(
+    return ValueNeeded(
+        tensor,
         f"the value of a tensor of type {tensor._type} is needed at {where}, but inside "
         "graphc.compile only its shape and dtype are known. Keep the value in the graph "
         "(graphc.where instead of if, no .item(), bool(), float() or numpy()), or do this part "
-        "outside of the compiled function, or run it eagerly."
+        "outside of the compiled function, or run it eagerly.",
+    )
+
+
+def backward_leaves(node: Node) -> TraceError:
+    """``backward`` inside a trace reached a tensor that was computed, with gradients, before it."""
+    return TraceError(
+        f"backward at {user_location()} reaches a tensor of type {node.type} that was computed "
+        "outside of the compiled function, and has to go on there. Call backward outside of "
+        "graphc.compile, compute that tensor inside, or pass it detached."
     )
 
 

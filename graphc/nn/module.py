@@ -162,7 +162,7 @@ class Module:
         if where.get(name, STRUCTURE) is value:
             return
         if MODES.trace is not None and isinstance(value, Tensor) and value._traced:
-            MODES.trace.set_attribute(self, where, name, value)
+            MODES.trace.set_attribute(where, name, value)
             return
         if where is self.__dict__:
             object.__setattr__(self, name, value)

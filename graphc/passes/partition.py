@@ -18,18 +18,23 @@ class Partition:
     """``forward`` has the saved values as further outputs; they are the inputs ``backward`` lists.
 
     ``saved`` tells for each input of ``backward`` where it comes from: ``("input", i)`` of the
-    joint graph, or ``("output", k)`` of ``forward``.
+    joint graph, or ``("output", k)`` of ``forward``. ``originals`` names outputs of ``forward``
+    that are copies of inputs which it overwrites, by the number of the input.
     """
 
     forward: Graph
     backward: Graph
     saved: tuple[tuple[str, int], ...]
+    originals: dict[int, int]
 
 
-def partition(joint: Graph, outputs: int, given: int) -> Partition:
+def partition(
+    joint: Graph, outputs: int, given: int, originals: Iterable[int] = ()
+) -> Partition:
     """Splits a graph whose first ``outputs`` outputs and first ``given`` inputs are the forward's.
 
-    The remaining inputs are cotangents, the remaining outputs gradients.
+    The remaining inputs are cotangents, the remaining outputs gradients. ``originals`` numbers
+    inputs that the forward overwrites and whose values before that have to be kept.
     """
     forward_inputs = joint.inputs[:given]
     late: set[Node] = set(joint.inputs[given:])
@@ -42,10 +47,16 @@ def partition(joint: Graph, outputs: int, given: int) -> Partition:
     saved = _choose(joint, boundary)
     kept = [n for n in joint.nodes if n in saved]
     results = list(joint.outputs[:outputs])
+    overwritten = {target for target, _ in joint.writes}
+    numbers = {*originals, *(forward_inputs.index(n) for n in kept if n in overwritten)}
+    copies = {number: len(results) + i for i, number in enumerate(sorted(numbers))}
+    results += [forward_inputs[number] for number in copies]
     places: list[tuple[str, int]] = []
     for node in kept:
         if node.op is INPUT:
-            places.append(("input", forward_inputs.index(node)))
+            number = forward_inputs.index(node)
+            place = copies.get(number)
+            places.append(("input", number) if place is None else ("output", place))
             continue
         if node not in results:
             results.append(node)
@@ -55,7 +66,7 @@ def partition(joint: Graph, outputs: int, given: int) -> Partition:
     backward = extract(
         joint, f"{joint.name}_backward", (*kept, *joint.inputs[given:]), gradients, ()
     )
-    return Partition(forward, backward, tuple(places))
+    return Partition(forward, backward, tuple(places), copies)
 
 
 def _bytes(node: Node) -> int:

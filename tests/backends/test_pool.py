@@ -352,7 +352,7 @@ def test_a_call_is_cheap_and_keeps_no_memory(built: BuiltProgram) -> None:
     best = min(_seconds(nothing, addresses) for _ in range(20))
     # About half a microsecond; the bound leaves room for a slow, busy machine.
     assert best / 2000 < 5e-6
-    assert len(nothing._free) == 1
+    assert len(nothing.free) == 1
 
 
 def _seconds(nothing: Program, addresses: list[int]) -> float:

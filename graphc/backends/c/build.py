@@ -57,6 +57,8 @@ class BuiltProgram:
         arena_bytes: int = 0,
         threads: int = MAX_THREADS,
         entries: Sequence[str] | None = None,
+        constants: Sequence[int] = (),
+        numbers: int = 0,
     ) -> Program:
         """The callable program; see :class:`Program`. ``entries`` default to the built one."""
         return Program(
@@ -67,6 +69,8 @@ class BuiltProgram:
             sizes=sizes,
             arena_bytes=arena_bytes,
             threads=threads,
+            constants=constants,
+            numbers=numbers,
         )
 
 

@@ -96,11 +96,27 @@ class Pool:
 class Frame:
     """What one call in flight needs: its table of addresses, its sizes, its arena, its error."""
 
-    __slots__ = ("arena", "buffers", "call", "sizes")
+    __slots__ = ("arena", "buffers", "call", "numbers", "places", "sizes", "table")
 
-    def __init__(self, buffers: int, sizes: int, arena_bytes: int, threads: int, pool: Any) -> None:
+    def __init__(
+        self,
+        buffers: int,
+        sizes: int,
+        arena_bytes: int,
+        threads: int,
+        pool: Any,
+        constants: Sequence[int] = (),
+        numbers: int = 0,
+    ) -> None:
         ffi = interface()
         self.buffers = ffi.new("uintptr_t[]", max(buffers, 1))
+        if constants:
+            self.buffers[buffers - len(constants) : buffers] = list(constants)
+        self.table = ffi.buffer(self.buffers)
+        # Python floats that a call passes live here, at these addresses.
+        self.numbers = ffi.new("double[]", max(numbers, 1))
+        start = int(ffi.cast("uintptr_t", self.numbers))
+        self.places = tuple(start + 8 * i for i in range(numbers))
         self.sizes = ffi.new("int64_t[]", max(sizes, 1))
         self.call = ffi.new("gc_call *")
         self.call.buffers = self.buffers
@@ -133,8 +149,13 @@ class Program:
         sizes: int = 0,
         arena_bytes: int = 0,
         threads: int = MAX_THREADS,
+        constants: Sequence[int] = (),
+        numbers: int = 0,
     ) -> None:
         """``buffers`` and ``sizes`` count what each call passes.
+
+        ``constants`` are the addresses of the last buffers, the same at every call; ``numbers``
+        counts the floats that frames have room for.
 
         ``threads`` is how many the arena has room for; fewer may run. Without a pool the program
         runs on the calling thread alone. Raises OSError when the library has no such entry.
@@ -143,15 +164,27 @@ class Program:
         self.arena_bytes = arena_bytes
         self.threads = threads
         self._entries = [library.function(entry, "gc_entry *") for entry in entries]
-        self._entry = self._entries[0]
+        self.entry = self._entries[0]
         self._pool = pool
         self._buffers = buffers
         self._sizes = sizes
-        self._free: list[Frame] = []  # pop and append are atomic
+        self._constants = tuple(constants)
+        self._numbers = numbers
+        self._passed = buffers - len(self._constants)
+        self.free: list[Frame] = []  # pop and append are atomic
 
-    def _frame(self) -> Frame:
+    def frame(self) -> Frame:
+        """A new frame; callers take one from ``free`` first, and put it there afterwards."""
         pool = interface().NULL if self._pool is None else self._pool.pointer
-        return Frame(self._buffers, self._sizes, self.arena_bytes, self.threads, pool)
+        return Frame(
+            self._buffers,
+            self._sizes,
+            self.arena_bytes,
+            self.threads,
+            pool,
+            self._constants,
+            self._numbers,
+        )
 
     def run(
         self, addresses: Sequence[int], sizes: Sequence[int] = (), arena_bytes: int = 0
@@ -162,33 +195,33 @@ class Program:
         need depends on their sizes. Raises IndexReport; the outputs are then undefined.
         """
         # begin, enter and end, spelled out: this is the path that small programs live on.
-        free = self._free
+        free = self.free
         try:
             frame = free.pop()
         except IndexError:
-            frame = self._frame()
-        frame.buffers[0 : self._buffers] = addresses
+            frame = self.frame()
+        frame.buffers[0 : self._passed] = addresses
         if sizes:
             frame.sizes[0 : self._sizes] = sizes
         if arena_bytes > frame.arena.size:
             frame.grow(arena_bytes)
         # An interrupt anywhere here loses the frame, which is then simply freed.
-        if self._entry(frame.call):
-            report = _report(frame)
+        if self.entry(frame.call):
+            error = report(frame)
             free.append(frame)
-            raise report
+            raise error
         free.append(frame)
 
     def begin(
         self, addresses: Sequence[int], sizes: Sequence[int] = (), arena_bytes: int = 0
     ) -> Frame:
         """A frame for the entries of one call; its arena keeps its content from one to the next."""
-        free = self._free
+        free = self.free
         try:
             frame = free.pop()
         except IndexError:
-            frame = self._frame()
-        frame.buffers[0 : self._buffers] = addresses
+            frame = self.frame()
+        frame.buffers[0 : self._passed] = addresses
         if sizes:
             frame.sizes[0 : self._sizes] = sizes
         if arena_bytes > frame.arena.size:
@@ -198,13 +231,14 @@ class Program:
     def enter(self, frame: Frame, entry: int) -> None:
         """Runs the entry of that number. Raises IndexReport."""
         if self._entries[entry](frame.call):
-            raise _report(frame)
+            raise report(frame)
 
     def end(self, frame: Frame) -> None:
         """Gives the frame back; one not given back is freed with its last reference."""
-        self._free.append(frame)
+        self.free.append(frame)
 
 
-def _report(frame: Frame) -> IndexReport:
+def report(frame: Frame) -> IndexReport:
+    """What went wrong in the call that used this frame."""
     error = frame.call.error
     return IndexReport(int(error.site), int(error.value), int(error.limit))

@@ -1,0 +1,106 @@
+"""What a compilation tells of itself: receipts, printed stages, dumped folders."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graphc import config
+from graphc.ir import Graph
+
+if TYPE_CHECKING:  # the back wing (jinja2, cffi) is loaded by the first compilation
+    from graphc.executable import Executable
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What one compilation was for and what it cost.
+
+    ``arena_bytes`` is the memory planned for intermediates, ``live_bytes`` the largest sum of
+    intermediates that exist at once, ``scratch_bytes`` what kernels use for themselves (packed
+    operands of matrix products). A function with a backward counts both programs.
+    """
+
+    function: str
+    reason: str
+    seconds: dict[str, float]
+    kernels: tuple[str, ...]
+    arena_bytes: int
+    live_bytes: int
+    scratch_bytes: int
+    cached: bool
+
+    def __str__(self) -> str:
+        times = ", ".join(f"{name} {s * 1e3:.0f} ms" for name, s in self.seconds.items())
+        source = "objects from the cache" if self.cached else "objects built"
+        count = f"{len(self.kernels)} kernel{'s' * (len(self.kernels) != 1)}"
+        return (
+            f"{self.function}: {self.reason}; {times}; {count}, "
+            f"{self.arena_bytes} bytes of arena, {source}"
+        )
+
+
+class Stage(dict[str, str]):
+    """Texts by name; prints them all."""
+
+    def __str__(self) -> str:
+        return "\n\n".join(f"---- {name}\n{text}" for name, text in self.items())
+
+    def __repr__(self) -> str:
+        return f"<stages {', '.join(self)}>"
+
+
+def receipt(
+    function: str, reason: str, seconds: dict[str, float], executables: "Sequence[Executable]"
+) -> Receipt:
+    """The receipt of a compilation into these programs; ``seconds`` is what came before them."""
+    total = dict(seconds)
+    for e in executables:
+        for name, value in e.stages.seconds.items():
+            total[name] = total.get(name, 0.0) + value
+    arena = sum(e.lowered.program.arena_bytes for e in executables)
+    return Receipt(
+        function,
+        reason,
+        total,
+        tuple(k.name for e in executables for k in e.lowered.program.kernels),
+        arena,
+        sum(e.lowered.explanation.arena_live for e in executables),
+        sum(e.arena_bytes for e in executables) - arena,
+        all(e.stages.cached for e in executables),
+    )
+
+
+def report(
+    made: Receipt, graph: Graph, executables: "Sequence[Executable]", number: int
+) -> None:
+    """Writes a compilation to ``GRAPHC_DUMP`` and prints what ``GRAPHC_DEBUG`` asks for."""
+    folder = config.DUMP.value
+    if folder is not None:
+        write_stages(folder / f"{made.function}_{number}", made, graph, executables)
+    level = config.DEBUG.value
+    if level >= 1:
+        print(made)
+    if level >= 2:
+        for executable in executables:
+            print(executable.lowered.explanation)
+    if level >= 3:
+        print(f"---- trace\n{graph}")
+        for executable in executables:
+            for name, stage in executable.stages.graphs.items():
+                print(f"---- {name}\n{stage}")
+    if level >= 4:
+        for executable in executables:
+            for name, text in executable.stages.sources.items():
+                print(f"---- {name}\n{text}")
+
+
+def write_stages(
+    folder: Path, made: Receipt, graph: Graph, executables: "Sequence[Executable]"
+) -> None:
+    """Every stage of one compilation as files: the trace, each pass, kernels, C, the receipt."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "receipt.txt").write_text(f"{made}\n")
+    (folder / "00_trace.ir").write_text(f"{graph}\n")
+    for part, executable in zip(("forward", "backward"), executables, strict=False):
+        executable.stages.dump(folder / part if len(executables) > 1 else folder)
