@@ -127,13 +127,13 @@ def _nll(x: Any, target: Any, *weight: Any, ignore_index: int, reduction: str) -
 
 def _arriving(
     g: Any, x: Any, target: Any, weight: tuple[Any, ...], ignore_index: int, reduction: str
-) -> tuple[Any, Any, Any]:
-    """What arrives at each example, with a dim for the classes; its label; where labels count."""
+) -> tuple[Any, Any]:
+    """What arrives at each example, and its label, with a dim for the classes."""
     label, counts = _labels(target, ignore_index)
     each, total = _shares(x, label, counts, weight, reduction)
     share = g * each if total is None else (g / total) * each
     dim = _class_dim(x)
-    return _with_class(share, dim), _with_class(label, dim), _with_class(counts, dim)
+    return _with_class(share, dim), _with_class(label, dim)
 
 
 def _is_label(x: Any, label: Any) -> Any:
@@ -162,7 +162,7 @@ def _nll_vjp(
     """A comparison with the label, not a scatter: it fuses with what comes before the loss."""
 
     def to_x() -> Any:
-        share, label, _ = _arriving(g, x, target, weight, ignore_index, reduction)
+        share, label = _arriving(g, x, target, weight, ignore_index, reduction)
         return row.where(_is_label(x, label), -share, 0)
 
     def to_weight() -> Any:
@@ -182,10 +182,9 @@ def _cross_entropy_vjp(
     """The probabilities, less one at the label."""
 
     def to_x() -> Any:
-        share, label, counts = _arriving(g, x, target, weight, ignore_index, reduction)
+        share, label = _arriving(g, x, target, weight, ignore_index, reduction)
         p = row.softmax(x, dim=_class_dim(x))
-        moved = row.where(_is_label(x, label), p - 1, p) * share
-        return row.where(counts, moved, 0)
+        return (p - row.cast(_is_label(x, label), dtype=x.dtype)) * share
 
     def to_weight() -> Any:
         logs = row.log_softmax(x, dim=_class_dim(x))

@@ -164,7 +164,9 @@ def _affine(normal: Any, weight: Array, bias: Array, x: Array) -> Array:
 
 def _batch_norm_reference(x: Array, weight: Array, bias: Array, *, eps: float) -> Array:
     dims, wide = _batch_dims(x), x.astype(np.float64)
-    mean, var = wide.mean(dims, keepdims=True), wide.var(dims, keepdims=True)
+    number = np.float64(x.size // x.shape[1])
+    mean = wide.sum(dims, keepdims=True) / number
+    var = ((wide - mean) ** 2).sum(dims, keepdims=True) / number
     return _affine(_normal(x, mean, var, eps), weight, bias, x)
 
 

@@ -368,24 +368,36 @@ def _max_index(x: Any, **attrs: Any) -> Any:
 
 
 def _fast_place(x: Array, last_nan: bool = False, **attrs: Any) -> Array:
-    """Backwards through the window, so that the first of equal elements stays."""
+    """Forwards through the window, so that the first of equal elements stays.
+
+    Sums of masks, since NumPy branches at every element of a masked copy.
+    """
     shown, _ = shifted(x, _fill(x), **attrs)
     best = np.array(shown[0][1], order="C")
     for _, view in shown[1:]:
         np.maximum(best, view, out=best)
-    wrong = best != best
-    nan = bool(wrong.any())
-    place: Array = np.zeros(best.shape, np.int64)
-    for number in range(len(shown) - 1, -1, -1):
-        at, view = shown[number]
+    nan = bool((best != best).any())
+    small = np.min_scalar_type(len(shown))
+    place: Array = np.zeros(best.shape, small)
+    free: Array = np.ones(best.shape, np.bool_)
+    for number, (at, view) in enumerate(shown):
         chosen = view == best
-        if nan and not last_nan:
+        if nan:
             chosen |= view != view
-        np.copyto(place, number, where=chosen & _inside(at, best.shape[2:], attrs))
+        chosen &= _inside(at, best.shape[2:], attrs)
+        chosen &= free
+        free ^= chosen
+        place += chosen * small.type(number)
     if nan and last_nan:
         for number, (_, view) in enumerate(shown):
             place[view != view] = number
     return place
+
+
+def _masked(g: Array, mask: Array) -> Array:
+    """``g`` where the mask holds, else 0: by bits, since a product would let NaN through."""
+    bits = np.dtype(f"i{g.itemsize}")
+    return np.asarray((g.view(bits) & -mask.astype(bits)).view(g.dtype))
 
 
 def _inside(at: Amounts, counts: Amounts, attrs: dict[str, Any]) -> Any:
@@ -400,7 +412,7 @@ def _inside(at: Amounts, counts: Amounts, attrs: dict[str, Any]) -> Any:
 
 
 def _fast_index(x: Array, **attrs: Any) -> Array:
-    place = _fast_place(x, True, **attrs)
+    place = _fast_place(x, True, **attrs).astype(np.int64)
     result: Any = 0
     for axis, k in enumerate(np.unravel_index(place, attrs["kernel"])):
         s, p, d = (attrs[name][axis] for name in ("stride", "padding", "dilation"))
@@ -476,8 +488,9 @@ def _fast_backward(g: Array, x: Array, **attrs: Any) -> Array:
     target: Array = np.zeros(x.shape, g.dtype)
     shown, before = shifted(target, 0, **attrs)
     wide = target if shown[0][1].base is target else shown[0][1].base
+    g = np.ascontiguousarray(g)
     for number, (_, view) in enumerate(shown):
-        view += np.where(place == number, g, g.dtype.type(0))
+        view += _masked(g, place == number)
     assert wide is not None
     inside = (slice(b, b + n) for b, n in zip(before, x.shape[2:], strict=True))
     middle: tuple[Any, ...] = (slice(None), slice(None), *inside)
