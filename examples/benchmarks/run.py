@@ -26,7 +26,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from tqdm import tqdm
 from worker import CONTENDERS
 
 HERE = Path(__file__).resolve().parent
@@ -102,27 +101,21 @@ def contenders_of(workload, chosen):
 def measure(workload, options, interpreters):
     """One workload: starts the workers (cold, then warm), interleaves rounds, compares."""
     rows, problems, workers = {}, [], []
-    names = contenders_of(workload, options.contenders)
-    work = tqdm(total=len(names) * (options.rounds + 2), desc=workload, leave=False)
     with tempfile.TemporaryDirectory(prefix="graphc-benchmark-") as folder:
         try:
-            for i, name in enumerate(names):
-                work.set_postfix_str(name)
+            for i, name in enumerate(contenders_of(workload, options.contenders)):
+                interpreter = interpreters[CONTENDERS[name][0]]
                 caches = Path(folder) / str(i)
                 caches.mkdir(mode=0o700)
-                started = []
                 try:
-                    for _ in ("cold", "warm"):
-                        interpreter = interpreters[CONTENDERS[name][0]]
-                        started.append(Worker(name, workload, options, interpreter, caches))
-                        if len(started) == 1:
-                            started[0].end()
-                        work.update()
+                    progress(f"{workload}: {name} starts with empty caches")
+                    cold = Worker(name, workload, options, interpreter, caches)
+                    cold.end()
+                    progress(f"{workload}: {name} starts again")
+                    warm = Worker(name, workload, options, interpreter, caches)
                 except RuntimeError as error:
                     problems.append(f"{workload}: {error}")
-                    work.update(2 - len(started))
                     continue
-                cold, warm = started
                 workers.append(warm)
                 rows[name] = {
                     "first_calls_cold": cold.ready["first_calls"],
@@ -131,21 +124,35 @@ def measure(workload, options, interpreters):
                     "versions": warm.ready["versions"],
                     "numbers": warm.ready["numbers"],
                 }
-            for _ in range(options.rounds):
-                for worker in workers:
-                    work.set_postfix_str(worker.contender)
+            for number in range(options.rounds):
+                for worker in workers[:]:
+                    progress(
+                        f"{workload}: round {number + 1} of {options.rounds}, {worker.contender}"
+                    )
                     time.sleep(0.05)  # threads of the one before may still spin
-                    worker.go(options.seconds)
-                    work.update()
+                    try:
+                        worker.go(options.seconds)
+                    except RuntimeError as error:
+                        problems.append(f"{workload}: {error}")
+                        workers.remove(worker)
+                        del rows[worker.contender]
         finally:
             for worker in workers:
                 worker.end()
-            work.close()
+            progress("")
     for worker in workers:
         rows[worker.contender].update(
             seconds=statistics.median(worker.medians), rounds=worker.medians
         )
     return rows, problems + disagreements(workload, rows)
+
+
+def progress(text):
+    """A line on the terminal that the next one replaces."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+    elif text:
+        print(text, file=sys.stderr, flush=True)
 
 
 def disagreements(workload, rows):

@@ -1,0 +1,57 @@
+"""The benchmarks run: graphc's side of them, for a moment."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).parent.parent / "examples" / "benchmarks" / "run.py"
+pytestmark = pytest.mark.slow
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    short = ("--rounds", "2", "--seconds", "0.01", "--output", str(folder))
+    return subprocess.run(
+        [sys.executable, str(RUN), *short, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("workload", ["lenet_step", "tiny_call"])
+def test_graphc_against_itself(tmp_path, workload):
+    done = run(tmp_path, "--contender", "graphc", "--workload", workload)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = tmp_path.glob("*.json")
+    report = json.loads(path.read_text())
+    rows = report["results"][workload]
+    expected = ["graphc eager", "graphc compiled model", "graphc compiled"]
+    if workload == "tiny_call":  # there is no model in it
+        expected.remove("graphc compiled model")
+    assert list(rows) == expected
+    for row in rows.values():
+        assert len(row["rounds"]) == 2
+        assert min(row["rounds"]) <= row["seconds"] <= max(row["rounds"])
+        assert row["apart"] <= 1e-4
+        assert row["first_calls_cold"] > 0
+    assert "graphc" in report["versions"]
+    assert path.with_suffix(".md").read_text().count("\n| ") == len(rows) + 2  # and two of header
+
+
+def test_a_contender_that_fails_is_reported(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('no torch today')")
+    program = f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n'
+    interpreter = tmp_path / "python"
+    interpreter.write_text(program)
+    interpreter.chmod(0o755)
+    without_torch = ("--contender", "PyTorch", "--torch-python", str(interpreter))
+    done = run(tmp_path / "results", *without_torch, "--workload", "tiny_call")
+    assert done.returncode == 1
+    assert "tiny_call: PyTorch eager failed" in done.stdout
+    assert "no torch today" in done.stdout
+
+
+def test_an_unknown_contender_is_refused(tmp_path):
+    done = run(tmp_path, "--contender", "MATLAB")
+    assert done.returncode == 2
+    assert "no contender begins with MATLAB" in done.stderr

@@ -1,0 +1,52 @@
+"""What the README shows runs, and prints what it says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROGRAMS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def output(program: str, folder: Path) -> str:
+    path = folder / "normalised.py"
+    path.write_text(program, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, path.name],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no warnings
+    return done.stdout
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
+def test_programs_run(program, tmp_path):
+    assert output(program, tmp_path)
+
+
+def test_the_graph_shown_is_the_graph_printed(tmp_path):
+    (program,) = [p for p in PROGRAMS if 'ir["trace"]' in p]
+    (graph,) = re.findall(r"^```\n(graph .*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    # The path of the file is the test's.
+    printed = output(program, tmp_path).replace(f"{tmp_path}{os.sep}", "")
+    shortened = re.sub(r" +# ", "  # ", printed)
+    assert re.sub(r" +# ", "  # ", graph) in shortened
+
+
+def test_every_target_and_file_named_exists():
+    targets = re.findall(r"`make (\w+)`", README)
+    known = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert targets
+    assert set(targets) <= set(known)
+    for name in re.findall(r"`((?:tests|examples|templates|runtime|graphc)/[\w/.-]*)`", README):
+        assert (ROOT / name).exists(), name
