@@ -228,9 +228,7 @@ class ReductionNest:
 
     def _is_composed(self, node: Node) -> bool:
         kind = self.plan.accesses.role(node)
-        return kind is Role.PART or (
-            kind is Role.INLINE and not self.plan.loads(node, self.group)
-        )
+        return kind is Role.PART or (kind is Role.INLINE and not self.plan.loads(node, self.group))
 
     # --------------------------------------------------------------------------------- elements
 
@@ -323,14 +321,15 @@ class ReductionNest:
 
     def _index(self, node: Node, swept: Index) -> Index:
         """The index of a value over whole rows at the nest's own axes."""
-        home = self.plan.home(node)
-        assert home is not None
+        home = self.plan.grouping.home[node]
         extents = tuple(a.extent for a in home.axes[: home.rows] if a.extent is not None)
         rows = unflattened(linear(self.rows, self.group.rows), extents)
         swap = {axis.name: at for axis, at in zip(home.axes, (*rows, *swept), strict=True)}
         return tuple(rejoined(substitute(i, swap)) for i in home.index)
 
     def _row_index(self, node: Node) -> Index:
+        if node not in self.depths:
+            return self._index(node, ())
         return unflattened(linear(self.rows, self.group.rows), node.shape)
 
     def _reduction(self, core: Node, value: Expr, sweep: Sweep, at: Index) -> Reduction:

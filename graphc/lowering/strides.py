@@ -73,11 +73,7 @@ def _neutral_outside(reduction: Reduction, phase: Phase) -> Iterator[Condition]:
         return
     if isinstance(expr, Load) and expr.other == neutral:
         yield from expr.mask
-    elif (
-        isinstance(expr, Masked)
-        and isinstance(expr.other, Const)
-        and expr.other.value == neutral
-    ):
+    elif isinstance(expr, Masked) and isinstance(expr.other, Const) and expr.other.value == neutral:
         yield from expr.conditions
 
 

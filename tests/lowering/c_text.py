@@ -198,6 +198,8 @@ def call(name: str, args: list[Any]) -> Any:
     if stem in ("uniform", "normal"):
         kind = from_short(short)
         return OPS["philox"].evaluate(*np.broadcast_arrays(*arrays), kind=stem, dtype=kind)
+    if stem == "polygamma":
+        return OPS[stem].evaluate(arrays[1], n=int(args[0]))
     if stem == "random":
         return OPS["philox_bits"].evaluate(*np.broadcast_arrays(*arrays))
     if stem in _FUNCTIONS:

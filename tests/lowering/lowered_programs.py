@@ -57,9 +57,7 @@ def arguments(graph: Graph, low: int = 0, high: int = 3, seed: int = 0) -> list[
         if node.dtype.is_floating_point:
             arrays.append(np.asarray(random.normal(size=node.shape), node.dtype.numpy))
         else:
-            arrays.append(
-                np.asarray(random.integers(low, high, size=node.shape), node.dtype.numpy)
-            )
+            arrays.append(np.asarray(random.integers(low, high, size=node.shape), node.dtype.numpy))
     return arrays
 
 

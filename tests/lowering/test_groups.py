@@ -198,6 +198,14 @@ def test_a_row_read_by_other_rows_goes_through_memory() -> None:
     assert len(kernel_names(check(graph_of(build, (10, 4))))) == 2
 
 
+def test_results_of_rows_are_stored_through_views_of_them() -> None:
+    def build(x: Node) -> Node:
+        s = row.sum(x, dims=(2,), keepdim=False)
+        return row.permute(row.tanh(s), dims=(1, 0)) + 1.0
+
+    assert len(kernel_names(check(graph_of(build, (4, 3, 5))))) == 1
+
+
 def test_group_norm_splits_channels_into_groups() -> None:
     def build(x: Node) -> Node:
         grouped = row.reshape(x, shape=(2, 3, 20))
@@ -289,7 +297,7 @@ def test_a_convolution_with_its_activation_is_one_contraction(settings: dict[str
     def both(x: Node, w: Node) -> Any:
         y = row.convolution(x, w, **settings)
         g = full(y, 0.5, tuple(y.shape)) * 1.0
-        return tuple(gradients([y], [row.exp(y)], [x, w])) + (g,)
+        return (*gradients([y], [row.exp(y)], [x, w]), g)
 
     check(graph_of(both, *shapes[:2]), tolerance=2e-3)
 

@@ -27,8 +27,21 @@ class Grower:
     def step(self) -> None:
         x = self.pick(self.nodes)
         kind = self.pick(
-            ("unary", "binary", "binary", "reduce", "reduce", "view", "view", "contract", "soft",
-             "window", "pad", "cat", "put")
+            (
+                "unary",
+                "binary",
+                "binary",
+                "reduce",
+                "reduce",
+                "view",
+                "view",
+                "contract",
+                "soft",
+                "window",
+                "pad",
+                "cat",
+                "put",
+            )
         )
         made = getattr(self, kind)(x)
         if made is not None and 0 < made.ndim <= 5:
@@ -93,13 +106,17 @@ class Grower:
             row.reshape(row.argmax(x, dims=(0,), keepdim=True), shape=(1, *x.shape[1:])),
             shape=(self.pick((1, 2)), *x.shape[1:]),
         )
-        values = row.expand(row.reshape(row.amax(x, dims=(0,), keepdim=True), shape=(
-            1, *x.shape[1:])), shape=tuple(at.shape))
+        values = row.expand(
+            row.reshape(row.amax(x, dims=(0,), keepdim=True), shape=(1, *x.shape[1:])),
+            shape=tuple(at.shape),
+        )
         made = row.scatter(x, at, values, dim=0, add=self.draw(st.booleans()))
         return made * full(made, 0.5)
 
     def contract(self, x: Node) -> Node | None:
-        fitting = [y for y in self.nodes if y.ndim == 2 and x.ndim == 2 and y.shape[0] == x.shape[1]]
+        fitting = [
+            y for y in self.nodes if y.ndim == 2 and x.ndim == 2 and y.shape[0] == x.shape[1]
+        ]
         if not fitting:
             return None
         return row.contract(x, self.pick(fitting), spec="mk,kn->mn") * 0.3

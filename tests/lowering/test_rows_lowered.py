@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lowered_programs import constants, same
 from loop_machine import run_program
+from lowered_programs import constants, same
 
 from graphc.dtypes import from_numpy_dtype
 from graphc.ir import OPS, Builder, Graph, Host, Leaf, Named, Sample, TensorType
