@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from graphc import autograd, dtypes, functions, nn, optim
+from graphc import autograd, cuda, dtypes, functions, nn, optim, random, utils
 from graphc.compile import compile
 from graphc.config import get_num_threads, set_num_threads
 from graphc.device import device
@@ -34,6 +34,7 @@ from graphc.dtypes import (
     uint8,
 )
 from graphc.errors import unknown_name
+from graphc.generator import Generator, default_generator
 from graphc.modes import (
     enable_grad,
     inference_mode,
@@ -42,16 +43,16 @@ from graphc.modes import (
     no_grad,
     set_grad_enabled,
 )
-from graphc.printing import set_printoptions
+from graphc.printing import get_printoptions, printoptions, set_printoptions
 from graphc.tensor import Size, Tensor
 
 __version__ = "0.1.0"
 
 globals().update(functions.FUNCTIONS)
 
-__all__ = sorted(name for name in globals() if not name.startswith("_"))
-
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
+
+__all__ = sorted(name for name in globals() if not name.startswith("_"))
 
 
 def __getattr__(name: str) -> Any:
