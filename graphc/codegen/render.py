@@ -1,5 +1,7 @@
 """Kernels as source text."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -96,12 +98,23 @@ def render_kernel(
         params=tuple(params),
         bodies=tuple(texts),
         comments=tuple(plain(comment) for comment in kernel.comments),
-        includes=_unique((*dialect.includes, *(i for body in bodies for i in body.includes))),
+        includes=_unique(
+            (*dialect.includes, *(i for body in bodies for i in body.includes), *_on_demand(texts))
+        ),
         declarations=_unique(tuple(d for body in bodies for d in body.declarations)),
         alone=alone and dialect.chunks,
     )
     text = indented(template_text(f"{dialect.folder}/kernel.j2", kernel=view))
     return Rendered(view.name, text, shared, own, alone and dialect.chunks)
+
+
+# Headers that few kernels need, by the functions that ask for them.
+_ON_DEMAND = {"gc_random.h": re.compile(r"\bgc_(random|uniform|normal)_")}
+
+
+def _on_demand(texts: Iterable[str]) -> tuple[str, ...]:
+    together = "\n".join(texts)
+    return tuple(header for header, calls in _ON_DEMAND.items() if calls.search(together))
 
 
 @dataclass(frozen=True)
