@@ -9,9 +9,15 @@ from typing import Any
 import numpy as np
 
 from graphc import config
-from graphc.backends.c import IndexReport, Program, SourceFile, address_of, build_program
+from graphc.backends.c import (
+    IndexReport,
+    Program,
+    SourceFile,
+    address_of,
+    build_program,
+    target_dialect,
+)
 from graphc.backends.c.program import Frame, report
-from graphc.codegen.dialect import C
 from graphc.codegen.program import render_program
 from graphc.ir import CONSTANT, Graph
 from graphc.lowering import Lowered, lower
@@ -59,7 +65,9 @@ class Executable:
         self.stages.lowered = self.lowered
         program = self.lowered.program
         with _timed(self.stages, "render"):
-            rendered = render_program(program, C, line_directives=config.LINE_DIRECTIVES.value)
+            rendered = render_program(
+                program, target_dialect(), line_directives=config.LINE_DIRECTIVES.value
+            )
         self.stages.sources = {unit.filename: unit.text for unit in rendered.units}
         with _timed(self.stages, "build"):
             built = build_program(

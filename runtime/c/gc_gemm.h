@@ -51,6 +51,16 @@ GC_INLINE int64_t gc_most(int64_t a, int64_t b) { return a > b ? a : b; }
         return lanes[0];                                                                           \
     }
 
+/* Keeps a loaded vector in its register: loading it anew for each use would be slower where it
+ * straddles two cache lines. */
+#if defined(__AVX512F__)
+#define GC_KEEP(vector) __asm__("" : "+v"(vector))
+#elif defined(__AVX2__)
+#define GC_KEEP(vector) if (sizeof(vector) <= 32) __asm__("" : "+x"(vector))
+#else
+#define GC_KEEP(vector)
+#endif
+
 GC_DEFINE_VECTOR(gc_f32x4, float, 4)
 GC_DEFINE_VECTOR(gc_f32x8, float, 8)
 GC_DEFINE_VECTOR(gc_f32x16, float, 16)

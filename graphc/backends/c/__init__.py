@@ -11,6 +11,7 @@ from graphc.backends.c.compiler import (
 )
 from graphc.backends.c.memory import Arena, address_of
 from graphc.backends.c.program import IndexReport, Program
+from graphc.backends.c.target import target_dialect
 
 __all__ = [
     "Arena",
@@ -28,4 +29,5 @@ __all__ = [
     "find_compiler",
     "open_cache",
     "sanitizer_preload",
+    "target_dialect",
 ]

@@ -64,6 +64,8 @@ class Compiler:
     version: str
     identity: str
     avx512: bool
+    vector_bytes: int  # of the widest vectors, and how many registers hold them
+    vector_registers: int
 
     @property
     def title(self) -> str:
@@ -184,7 +186,7 @@ def _stamp(word: str) -> str:
 
 @lru_cache(maxsize=16)
 def _identify(command: tuple[str, ...], stamp: tuple[str, ...], cache: Cache) -> Compiler:
-    key = digest(FORMAT, "compiler", *command, *stamp, _cpu())
+    key = digest(FORMAT, "compiler and vectors", *command, *stamp, _cpu())
     known = cache.read(key, ".json")
     if known is None:
         known = _ask(command, cache)
@@ -196,6 +198,8 @@ def _identify(command: tuple[str, ...], stamp: tuple[str, ...], cache: Cache) ->
         version=str(facts["version"]),
         identity=str(facts["identity"]),
         avx512=bool(facts["avx512"]),
+        vector_bytes=int(facts["vector_bytes"]),
+        vector_registers=int(facts["vector_registers"]),
     )
 
 
@@ -229,6 +233,8 @@ def _ask(command: tuple[str, ...], cache: Cache) -> bytes:
         "version": macros.get("__VERSION__", "of unknown version").strip('" '),
         "identity": digest(kind, *command, *lines),
         "avx512": "__AVX512F__" in macros,
+        "vector_bytes": 64 if "__AVX512F__" in macros else 32 if "__AVX2__" in macros else 16,
+        "vector_registers": 32 if {"__AVX512F__", "__aarch64__"} & macros.keys() else 16,
     }
     return json.dumps(facts, sort_keys=True).encode()
 

@@ -198,7 +198,7 @@ def _candidates(sides: Sides, vectors: Vectors, width: int) -> Iterator[Plan]:
             continue
         for steps, count in _lane_steps(sides, axes, width, most, direct):
             lanes = Tiling(axes, steps)
-            limit = min((vectors.registers - 1 - count) // count, 28)
+            limit = (vectors.registers - 2 - count) // count
             for lines in _line_tilings(sides.line_axes, limit):
                 for packed in (False, True):
                     if not packed and not _direct_lines(sides, lines):
@@ -445,7 +445,7 @@ def _dot_candidates(sides: Sides, vectors: Vectors, width: int) -> Iterator[Plan
             both = (lines, lanes)
             if not all(_direct_lines(sides, tiling) for tiling in both):
                 continue
-            if lines.size * lanes.size + lanes.size + 1 <= vectors.registers:
+            if lines.size * lanes.size + lanes.size + 2 <= vectors.registers:
                 yield _dot_plan(sides, lines, lanes, width)
 
 
