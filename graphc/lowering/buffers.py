@@ -105,7 +105,7 @@ class Buffers:
             name = self.read[target]
             self.made[name] = replace(self.made[name], updated=True)
             writer = self.plan.place.get(value)
-            readers = self.plan.readers(target)
+            readers = self.plan.loaders(target)
             if writer is not None and self._in_place(target, value, writer, readers):
                 self.plan.grouping.depend(writer, readers - {writer})
                 self.written.setdefault((writer, value), []).append(name)

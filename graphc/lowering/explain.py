@@ -13,13 +13,14 @@ from graphc.lowering.roles import Role, letters
 @dataclass(frozen=True)
 class Fused:
     """One kernel. ``nodes`` are operations by name; ``stored`` tells for every value that the
-    kernel writes why it is written and not passed on.
+    kernel writes why it is written and not passed on in registers.
     """
 
     kernel: str
     stage: int
     nodes: tuple[str, ...]
     stored: tuple[tuple[str, str], ...]
+    readers: tuple[tuple[str, ...], ...]  # for each stored value, the kernels that load it
     bytes_read: int
     bytes_written: int
     flops: int
@@ -43,8 +44,10 @@ class Explanation:
                 f"stage {k.stage}  {k.kernel}: reads {k.bytes_read} B, writes {k.bytes_written} B, "
                 f"{k.flops} operations"
             )
-            lines.append(f"    {' '.join(k.nodes)}")
-            lines += [f"    stores {name}: {why}" for name, why in k.stored]
+            lines.append(f"    {' '.join(dict.fromkeys(k.nodes))}")
+            for (name, why), readers in zip(k.stored, k.readers, strict=True):
+                to = f", read by {', '.join(readers)}" if readers else ""
+                lines.append(f"    stores {name}: {why}{to}")
         return "\n".join(lines)
 
 
@@ -64,9 +67,15 @@ def inline_of(plan: Plan, group: Group) -> dict[Node, None]:
 
 
 def fused(
-    plan: Plan, groups: list[Group], kernel: str, stage: int, labels: Mapping[Node, str]
+    plan: Plan,
+    kernels: Mapping[Group, str],
+    kernel: str,
+    stage: int,
+    labels: Mapping[Node, str],
 ) -> Fused:
-    """The facts of one kernel, which may hold several groups."""
+    """The facts of one kernel, which may hold several groups; ``kernels`` names that of each."""
+    groups = [group for group, name in kernels.items() if name == kernel]
+    readers: list[tuple[str, ...]] = []
     nodes: list[str] = []
     stored: list[tuple[str, str]] = []
     read: dict[Node, int] = {}
@@ -79,12 +88,23 @@ def fused(
         for node in plan.stores[group]:
             written += count(node.shape) * node.dtype.itemsize
             stored.append((labels[node], plan.stored.get(node, "result")))
+            loading = (kernels[g] for g in kernels if g in plan.loaders(node))
+            readers.append(tuple(name for name in dict.fromkeys(loading) if name != kernel))
         for node in (*group.cores, *plan.stores[group]):
             for at, _ in plan.reads(node, group):
                 read[at] = count(at.shape) * at.dtype.itemsize
         for node in inside:
             flops += _operations(plan, node)
-    return Fused(kernel, stage, tuple(nodes), tuple(stored), sum(read.values()), written, flops)
+    return Fused(
+        kernel,
+        stage,
+        tuple(nodes),
+        tuple(stored),
+        tuple(readers),
+        sum(read.values()),
+        written,
+        flops,
+    )
 
 
 def _operations(plan: Plan, node: Node) -> int:

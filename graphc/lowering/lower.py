@@ -18,10 +18,10 @@ from graphc.kernel import (
     Template,
 )
 from graphc.kernel import Role as BufferRole
-from graphc.lowering.access import operations
+from graphc.lowering.access import count, operations
 from graphc.lowering.buffers import Buffers
 from graphc.lowering.contractions import contraction_nest
-from graphc.lowering.explain import Explanation, Fused, fused, inline_of, reaches_window
+from graphc.lowering.explain import Explanation, fused, inline_of, reaches_window
 from graphc.lowering.groups import Group
 from graphc.lowering.memory import Stage, lifetimes, planned
 from graphc.lowering.nests import Context, ReductionNest, map_nest
@@ -38,6 +38,7 @@ from graphc.lowering.scatters import scatter_nest
 from graphc.lowering.statements import Names, SiteOf, identifier
 from graphc.sizes import Int, symbol, symbols
 
+SMALL_BYTES = 1 << 16  # reductions of less data wait for others to share a kernel with
 SMALL_WORK = 1 << 18  # nests of less work share a kernel with their neighbours
 MOST_NESTS = 64
 
@@ -73,7 +74,8 @@ class _Lowering:
 
     def run(self) -> Lowered:
         stages: list[Stage] = []
-        facts: list[Fused] = []
+        kernels: dict[Group, str] = {}
+        placed: list[tuple[str, int]] = []
         for groups in self._levels():
             launches: list[Launch] = []
             hosts: list[HostStep] = []
@@ -83,10 +85,8 @@ class _Lowering:
                     continue
                 launch = self._launch(together)
                 launches.append(launch)
-                members = [group for group, _ in together]
-                facts.append(
-                    fused(self.plan, members, launch.kernel.name, len(stages), self.buffers.labels)
-                )
+                kernels.update(dict.fromkeys((g for g, _ in together), launch.kernel.name))
+                placed.append((launch.kernel.name, len(stages)))
             if launches:
                 stages.append(tuple(launches))
             if hosts:
@@ -107,7 +107,9 @@ class _Lowering:
             sites=tuple(self._site(node) for node in self.sites.nodes),
             names=tuple(self.buffers.users.items()),
         )
-        return Lowered(program, Explanation(tuple(facts), arena.size, arena.live))
+        labels = self.buffers.labels
+        facts = tuple(fused(self.plan, kernels, name, stage, labels) for name, stage in placed)
+        return Lowered(program, Explanation(facts, arena.size, arena.live))
 
     # --------------------------------------------------------------------------------- stages
 
@@ -129,10 +131,29 @@ class _Lowering:
         if last:
             end = max(level[g] for g in last)
             level.update(dict.fromkeys(last, end))
+        self._delay(active, level)
         result: list[list[Group]] = [[] for _ in range(max(level.values(), default=-1) + 1)]
         for group in active:
             result[level[group]].append(group)
         return [groups for groups in result if groups]
+
+    def _delay(self, groups: Sequence[Group], level: dict[Group, int]) -> None:
+        """Moves small reductions back to a stage that has some already, to share its kernel."""
+        small = [g for g in groups if g.role is Role.REDUCE and self._bytes(g) <= SMALL_BYTES]
+        for group in sorted(small, key=lambda g: -level[g]):
+            limit = min(
+                (level[other] for other in groups if group in other.ancestors),
+                default=max(level.values()) + 1,
+            )
+            later = [level[g] for g in small if level[group] < level[g] < limit]
+            if later:
+                level[group] = max(later)
+
+    def _bytes(self, group: Group) -> int:
+        """What a group reads and writes."""
+        nodes = {at for n in group.cores for at, _ in self.plan.reads(n, group)}
+        nodes.update(self.plan.stores[group])
+        return sum(count(n.shape) * n.dtype.itemsize for n in nodes)
 
     def _stores_anything(self, group: Group) -> bool:
         return any(0 not in node.shape for node in self.plan.stores[group])
@@ -157,7 +178,7 @@ class _Lowering:
             if isinstance(nest, Nest) and (
                 nest.schedule.work <= SMALL_WORK or self._is_update(group)
             ):
-                kind = (nest.schedule.skeleton, self._is_update(group))
+                kind = self._is_update(group)
                 known = shared.get(kind)
                 if known is not None and len(known) < MOST_NESTS:
                     known.append((group, nest))

@@ -30,6 +30,7 @@ class Plan:
         self.members: dict[Group, list[Node]] = {g: [] for g in self.grouping.groups}
         self.copies: dict[Group, Node] = {}
         self._reads: dict[Node, Reads] = {}
+        self._loaders: dict[Node, set[Group]] | None = None
         for node in graph.nodes:
             if self.accesses.role(node) is Role.LEAF:
                 continue
@@ -198,11 +199,12 @@ class Plan:
         self.grouping.depend(group, set() if source is None else {source})
         return group
 
-    def readers(self, leaf: Node) -> set[Group]:
-        """The groups that load a leaf."""
-        found = {
-            group
-            for node, group in self.place.items()
-            if any(at is leaf for at, _ in self.reads(node, group))
-        }
-        return found | {group for group, node in self.copies.items() if node is leaf}
+    def loaders(self, node: Node) -> set[Group]:
+        """The groups that load a leaf or a stored node."""
+        if self._loaders is None:
+            self._loaders = {}
+            for each, group in self.place.items():
+                for at, _ in self.reads(each, group):
+                    self._loaders.setdefault(at, set()).add(group)
+        found = self._loaders.get(node, set())
+        return found | {group for group, copied in self.copies.items() if copied is node}

@@ -12,6 +12,7 @@ from graphc.lowering.roles import Role
 LOAD = 4.0
 STORE = 8.0
 BUFFER = 4.0  # for a buffer more
+LAUNCH = 20_000.0  # for a nest more, all its elements together
 CHEAP_PROLOGUE = 2  # operations that packing an operand of a contraction may do
 REUSE = 1.5  # elements of a window for each element of its input from which values are reused
 EXPENSIVE = 8  # operations that are not repeated for every window or broadcast element
@@ -83,7 +84,9 @@ class Storage:
         work, loads, fresh = self._cone(node, size)
         again = max((self._repeats(node, u) for u in outside), default=1.0)
         width = node.dtype.itemsize / 4
-        store = BUFFER + width * (STORE + LOAD * readers) + work + (0 if home else loads)
+        store = BUFFER + width * (STORE + LOAD * readers) + work
+        if home is None:
+            store += loads + LAUNCH / size
         missing = sum(
             (STORE + LOAD) * leaf.dtype.itemsize / 4 * count(leaf.shape) / size for leaf in fresh
         )
