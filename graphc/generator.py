@@ -8,8 +8,7 @@ numbers in the same order.
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from graphc.device import device as Device
 from graphc.dtypes import dtype as DType
 from graphc.functions.creation import tensor
 from graphc.functions.promotion import cast
-from graphc.functions.registry import tensor_function
 from graphc.ir import CPU
 from graphc.modes import MODES
 from graphc.ops import OPS
@@ -42,7 +40,7 @@ class Generator:
             raise TypeError(f"manual_seed expected a long, but got {type(seed).__name__}")
         if not -(2**63) <= seed < 2**64:
             raise RuntimeError("Overflow when unpacking long long")
-        self._state.copy_(tensor([_signed(seed % 2**64), 0], dtype=dtypes.int64))  # type: ignore[attr-defined]
+        self._state.copy_(tensor([_signed(seed % 2**64), 0], dtype=dtypes.int64))
         return self
 
     def seed(self) -> int:
@@ -111,7 +109,8 @@ def uniform(
     drawn = draw("uniform", shape, dtype, generator)
     if low == 0 and high == 1:
         return drawn
-    return drawn * (high - low) + low  # type: ignore[operator]
+    scaled = apply(OPS["mul"], (drawn, high - low), {})
+    return apply(OPS["add"], (scaled, low), {})
 
 
 def integers(
@@ -125,48 +124,3 @@ def integers(
     if low:
         bits = apply(OPS["add"], (bits, _signed(low % 2**64)), {})
     return cast(bits, dtype)
-
-
-# ------------------------------------------------------------------------------------- the state
-
-
-@tensor_function(method=False)
-def manual_seed(seed: int) -> Generator:
-    """Seeds the default generator; the same seed gives the same numbers."""
-    return default_generator.manual_seed(int(seed))
-
-
-@tensor_function(method=False)
-def seed() -> int:
-    """Seeds the default generator from the operating system's entropy; returns the seed."""
-    return default_generator.seed()
-
-
-@tensor_function(method=False)
-def initial_seed() -> int:
-    """The seed of the default generator."""
-    return default_generator.initial_seed()
-
-
-@tensor_function(method=False)
-def get_rng_state() -> Tensor:
-    """The state of the default generator."""
-    return default_generator.get_state()
-
-
-@tensor_function(method=False)
-def set_rng_state(new_state: Tensor) -> None:
-    """Sets the state of the default generator."""
-    default_generator.set_state(new_state)
-
-
-@contextmanager
-def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
-    """Draws inside leave the default generator as it was before."""
-    del devices
-    kept = default_generator.get_state() if enabled else None
-    try:
-        yield
-    finally:
-        if kept is not None:
-            default_generator.set_state(kept)

@@ -6,6 +6,7 @@ from graphc.functions import (
     indexing,
     pointwise,
     products,
+    random,
     reduction,
     shape,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "indexing",
     "pointwise",
     "products",
+    "random",
     "reduction",
     "shape",
 ]

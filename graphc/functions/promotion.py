@@ -48,7 +48,8 @@ def _weight(x: Any) -> tuple[DType, dtypes.Category]:
     if not isinstance(x, Tensor):
         return dtypes.of_python(x), dtypes.Category.NUMBER
     if x._weak:  # a run-time number: a Python float that a trace reads at every call
-        return dtypes.get_default_dtype(), dtypes.Category.NUMBER
+        kind = dtypes.bool_ if x.dtype is dtypes.bool_ else dtypes.get_default_dtype()
+        return kind, dtypes.Category.NUMBER
     category = dtypes.Category.DIMENSIONED if x._type.shape else dtypes.Category.ZERO_DIM
     return x._type.dtype, category
 
@@ -62,6 +63,8 @@ def promoted(name: str, *values: Any, floating: bool = False) -> list[Any]:
     tensors = [x for x in operands if isinstance(x, Tensor)]
     if not tensors:
         raise TypeError(f"{name}(): at least one argument must be a Tensor")
+    if all(x._weak for x in tensors):
+        return operands  # run-time numbers among themselves are computed as Python computes floats
     dtype = common_dtype(operands)
     if floating and not dtype.is_floating_point:
         dtype = dtypes.get_default_dtype()

@@ -117,10 +117,11 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     if sizes[0] % groups:
         raise ValueError("dim 0 must be divisible by groups")
     values = np.zeros(sizes)
-    per_group = sizes[0] // groups
+    per_group, middle = sizes[0] // groups, tuple(n // 2 for n in sizes[2:])
     for group in range(groups):
         for d in range(min(per_group, sizes[1])):
-            values[(group * per_group + d, d, *(n // 2 for n in sizes[2:]))] = 1
+            place = (group * per_group + d, d, *middle)
+            values[place] = 1
     return _written(tensor, lambda t: t.copy_(Tensor._make(values).to(t.dtype)))
 
 

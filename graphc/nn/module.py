@@ -62,7 +62,7 @@ class RemovableHandle:
 
 
 class Module:
-    """Base class of all networks: assign parameters and modules as attributes, write ``forward``."""
+    """Base class of all networks: parameters and modules are attributes; write ``forward``."""
 
     training: bool
     _parameters: dict[str, Parameter | None]
@@ -78,18 +78,26 @@ class Module:
         set_("_modules", {})
         set_("_forward_hooks", OrderedDict())
         set_("_forward_pre_hooks", OrderedDict())
+        set_("_backward_pre_hooks", OrderedDict())
         set_("_backward_hooks", OrderedDict())
         set_("_state_dict_hooks", OrderedDict())
         set_("_load_state_dict_pre_hooks", OrderedDict())
+        set_("_load_state_dict_post_hooks", OrderedDict())
         STRUCTURE.version += 1
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
         raise TypeError(
             f'Module [{type(self).__name__}] is missing the required "forward" function'
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks):  # type: ignore[has-type]
+        own = self.__dict__
+        if not (
+            own["_forward_hooks"]
+            or own["_forward_pre_hooks"]
+            or own["_backward_hooks"]
+            or own["_backward_pre_hooks"]
+        ):
             return self.forward(*args, **kwargs)
         return self._call_with_hooks(args, kwargs)
 
@@ -101,7 +109,7 @@ class Module:
                     args, kwargs = changed
                 else:
                     args = changed if isinstance(changed, tuple) else (changed,)
-        if self._backward_hooks:
+        if self._backward_hooks or self._backward_pre_hooks:
             from graphc.nn.hooks import watch_backward
 
             result = watch_backward(self, args, kwargs)
@@ -455,7 +463,10 @@ class Module:
         problems: list[str] = []
         known: set[str] = set()
         self._load(state_dict, "", assign, missing, known, problems)
-        unexpected = [key for key in state_dict if key not in known]
+        found = _IncompatibleKeys(missing, [key for key in state_dict if key not in known])
+        for hook in self._load_state_dict_post_hooks.values():
+            hook(self, found)
+        unexpected = found.unexpected_keys
         if strict:
             if unexpected:
                 names = ", ".join(f'"{k}"' for k in unexpected)
@@ -468,7 +479,7 @@ class Module:
             raise RuntimeError(
                 f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{text}"
             )
-        return _IncompatibleKeys(missing, unexpected)
+        return found
 
     def _load(
         self,
@@ -530,6 +541,12 @@ class Module:
         """``hook(module, args, output)`` after forward; it may replace the output."""
         return RemovableHandle(self._forward_hooks, (hook, with_kwargs), prepend)
 
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """``hook(module, grad_output)`` before the gradients of the module are computed."""
+        return RemovableHandle(self._backward_pre_hooks, hook, prepend)
+
     def register_full_backward_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:
@@ -541,6 +558,10 @@ class Module:
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         return RemovableHandle(self._load_state_dict_pre_hooks, hook)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """``hook(module, incompatible_keys)`` after :meth:`load_state_dict` has copied."""
+        return RemovableHandle(self._load_state_dict_post_hooks, hook)
 
     # ------------------------------------------------------------------------------------ printing
 

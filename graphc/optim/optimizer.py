@@ -147,7 +147,7 @@ class Optimizer:
             hook(self, (closure,), {})
         return loss
 
-    def update(self, group: dict[str, Any]) -> None:
+    def update(self, group: dict[str, Any]) -> None:  # noqa: ARG002
         """Updates the parameters of one group in place; gradients are not being recorded."""
         raise TypeError(f"{type(self).__name__} is missing the required 'update' function")
 

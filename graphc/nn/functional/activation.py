@@ -5,13 +5,13 @@ from typing import Any
 
 from graphc.dtypes import dtype as DType
 from graphc.errors import DtypeError
+from graphc.functions.dims import normalise_dim
 from graphc.functions.promotion import cast
 from graphc.functions.reduction import log_softmax as _log_softmax
-from graphc.functions.reduction import normalise_dim
 from graphc.functions.reduction import softmax as _softmax
 from graphc.functions.registry import assign
+from graphc.generator import uniform
 from graphc.ops import OPS
-from graphc.random import uniform
 from graphc.tensor import Tensor, apply
 
 

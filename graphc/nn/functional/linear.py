@@ -69,7 +69,7 @@ def _check_convolution(name: str, input: Tensor, weight: Tensor, bias: Tensor | 
             )
     if bias is not None and tuple(bias.shape) != (weight.shape[0],):
         raise ShapeError(
-            f"Given weight of size {shape}, expected bias to be 1-dimensional with "
+            f"Given weight of size {list(weight.shape)}, expected bias to be 1-dimensional with "
             f"{weight.shape[0]} elements, but got bias of size {list(bias.shape)} instead"
         )
 

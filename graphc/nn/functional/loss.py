@@ -4,8 +4,6 @@ import math
 import warnings
 from typing import Any
 
-from graphc import dtypes
-from graphc.errors import DtypeError, ShapeError
 from graphc.functions.promotion import cast, promoted
 from graphc.functions.shape import broadcast_tensors
 from graphc.nn.functional.activation import log_softmax
@@ -72,6 +70,8 @@ def mse_loss(
     """The mean (or sum, or each) of ``(input - target) ** 2``."""
     reduction = chosen(size_average, reduce, reduction)
     x, t = _pair("mse_loss", input, target)
+    if weight is None:
+        return _row("mse_loss", x, t, reduction=reduction)  # type: ignore[no-any-return]
     return _weighted(_row("square", x - t), weight, reduction)
 
 
@@ -86,6 +86,8 @@ def l1_loss(
     """The mean (or sum, or each) of ``|input - target|``."""
     reduction = chosen(size_average, reduce, reduction)
     x, t = _pair("l1_loss", input, target)
+    if weight is None:
+        return _row("l1_loss", x, t, reduction=reduction)  # type: ignore[no-any-return]
     return _weighted(_row("abs", x - t), weight, reduction)
 
 
@@ -104,8 +106,7 @@ def smooth_l1_loss(
         return l1_loss(input, target, size_average, reduce, reduction)
     reduction = chosen(size_average, reduce, reduction)
     x, t = _pair("smooth_l1_loss", input, target)
-    d = _row("abs", x - t)
-    return reduced(_row("where", d < beta, d * d * (0.5 / beta), d - 0.5 * beta), reduction)
+    return _row("smooth_l1_loss", x, t, reduction=reduction, beta=float(beta))  # type: ignore[no-any-return]
 
 
 def huber_loss(
@@ -120,9 +121,9 @@ def huber_loss(
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     reduction = chosen(None, None, reduction)
     x, t = _pair("huber_loss", input, target)
-    d = _row("abs", x - t)
-    loss = _row("where", d < delta, d * d * 0.5, (d - 0.5 * delta) * delta)
-    return _weighted(loss, weight, reduction)
+    each = reduction if weight is None else "none"
+    loss = _row("huber_loss", x, t, reduction=each, delta=float(delta))
+    return loss if weight is None else _weighted(loss, weight, reduction)  # type: ignore[no-any-return]
 
 
 # -------------------------------------------------------------------------------- classification
@@ -143,33 +144,9 @@ def nll_loss(
     IndexError for a class outside the range.
     """
     reduction = chosen(size_average, reduce, reduction)
-    _check_classes("nll_loss", input, target, weight)
     operands = (input, target) if weight is None else (input, target, weight)
     attrs = {"ignore_index": int(ignore_index), "reduction": reduction}
     return apply(OPS["nll_loss"], operands, attrs)
-
-
-def _check_classes(name: str, input: Tensor, target: Tensor, weight: Tensor | None) -> None:
-    if input.ndim < 1:
-        raise ShapeError("input tensor should be 1D or 2D")
-    if target.dtype not in (dtypes.int64, dtypes.uint8):
-        raise DtypeError(f"expected scalar type Long but found {target.dtype.type_name}")
-    expected = tuple(input.shape)[:1] * (input.ndim > 1) + tuple(input.shape)[2:]
-    if input.ndim > 1 and target.ndim and input.shape[0] != target.shape[0]:
-        raise ValueError(
-            f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
-            f"({target.shape[0]})."
-        )
-    if tuple(target.shape) != expected:
-        raise ShapeError(
-            f"Expected target size {list(expected)}, got {list(target.shape)} ({name})"
-        )
-    classes = int(input.shape[0 if input.ndim == 1 else 1])
-    if weight is not None and tuple(weight.shape) != (classes,):
-        raise RuntimeError(
-            "weight tensor should be defined either for all or no classes, but got weight of size "
-            f"{list(weight.shape)} for {classes} classes"
-        )
 
 
 def cross_entropy(
@@ -198,13 +175,11 @@ def cross_entropy(
             f"Expected floating point type for target with class probabilities to have the shape "
             f"of the input {list(input.shape)}, got {target.dtype} of shape {list(target.shape)}"
         )
-    _check_classes("cross_entropy", input, target, weight)
     if label_smoothing:
         return _smoothed(input, target, weight, ignore_index, reduction, label_smoothing, axis)
-    if weight is None and "cross_entropy" in OPS:
-        attrs = {"ignore_index": int(ignore_index), "reduction": reduction}
-        return apply(OPS["cross_entropy"], (input, target), attrs)
-    return nll_loss(log_softmax(input, axis), target, weight, None, ignore_index, None, reduction)
+    operands = (input, target) if weight is None else (input, target, weight)
+    attrs = {"ignore_index": int(ignore_index), "reduction": reduction}
+    return apply(OPS["cross_entropy"], operands, attrs)
 
 
 def _column(weight: Tensor, input: Tensor, axis: int) -> Any:
@@ -271,18 +246,9 @@ def binary_cross_entropy(
             f"({input.shape}) is deprecated. Please ensure they have the same size."
         )
     p, t = promoted("binary_cross_entropy", input, target)
-    if p._type and not p._traced and p.numel():
-        low, high = float(p._array().min()), float(p._array().max())
-        if low < 0 or high > 1:
-            raise RuntimeError("all elements of input should be between 0 and 1")
-    loss = (t - 1) * _log_from(1 - p) - t * _log_from(p)
-    return reduced(loss if weight is None else loss * weight, reduction)
-
-
-def _log_from(p: Any) -> Any:
-    """``max(log(p), -100)`` with a finite gradient at 0 as well."""
-    least = math.exp(-100)
-    return _row("maximum", _row("log", _row("maximum", p, least)), -100.0)
+    if weight is None:
+        return _row("binary_cross_entropy", p, t, reduction=reduction)  # type: ignore[no-any-return]
+    return reduced(_row("binary_cross_entropy", p, t, reduction="none") * weight, reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -301,6 +267,8 @@ def binary_cross_entropy_with_logits(
             f"Target size ({target.shape}) must be the same as input size ({input.shape})"
         )
     x, t = promoted("binary_cross_entropy_with_logits", input, target)
+    if weight is None and pos_weight is None:
+        return _row("binary_cross_entropy_with_logits", x, t, reduction=reduction)  # type: ignore[no-any-return]
     logs = _row("log_sigmoid", x)
     if pos_weight is not None:
         logs = ((pos_weight - 1) * t + 1) * logs  # type: ignore[operator]
@@ -330,11 +298,8 @@ def kl_div(
             stacklevel=2,
         )
     x, t = promoted("kl_div", input, target)
-    if log_target:
-        loss = _row("exp", t) * (t - x)
-    else:
-        loss = _row("xlogy", t, t) - t * x
-    result: Any = reduced(loss, reduction)
+    x, t = broadcast_tensors(x, t)
+    result: Any = _row("kl_div", x, t, reduction=reduction, log_target=bool(log_target))
     return result / int(input.shape[0]) if by_batch and input.ndim else result
 
 

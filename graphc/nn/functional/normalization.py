@@ -5,9 +5,9 @@ from typing import Any
 
 from graphc.errors import ShapeError
 from graphc.functions.registry import assign, tensor_function
+from graphc.generator import draw
 from graphc.modes import MODES
 from graphc.ops import OPS
-from graphc.random import draw
 from graphc.tensor import Tensor, apply
 
 
@@ -42,32 +42,33 @@ def batch_norm(
     ):  # fmt: skip
         if vector is not None and vector.numel() != channels:
             raise RuntimeError(f"{what} should contain {channels} elements not {vector.numel()}")
-    shape = (1, channels, *(1,) * (input.ndim - 2))
-    if training:
-        count = input.numel() // max(channels, 1)
-        if count <= 1 and channels:
-            raise ValueError(
-                "Expected more than 1 value per channel when training, got input size "
-                f"{input.shape}"
-            )
-        dims = tuple(d for d in range(input.ndim) if d != 1)
-        mean = _row("mean", input, dims=dims, keepdim=True)
-        centred = _row("sub", input, mean)
-        var = _row("mean", _row("square", centred), dims=dims, keepdim=True)
-        _move(running_mean, mean, momentum)
-        _move(running_var, _row("mul", var, count / max(count - 1, 1)), momentum)
-    else:
+    scale, shift = _filled(weight, 1.0, input), _filled(bias, 0.0, input)
+    if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError(
                 "Expected running_mean and running_var to be defined when training=False"
             )
-        centred = _row("sub", input, _shaped(running_mean, shape))
-        var = _shaped(running_var, shape)
-    scale = _row("rsqrt", _row("add", var, eps))
-    result = _row("mul", centred, scale)
-    if weight is not None:
-        result = _row("mul", result, _shaped(weight, shape))
-    return result if bias is None else _row("add", result, _shaped(bias, shape))
+        return _row(
+            "batch_norm_inference", input, running_mean, running_var, scale, shift, eps=float(eps)
+        )
+    count = input.numel() // max(channels, 1)
+    if count <= 1 and channels:
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {input.shape}"
+        )
+    if running_mean is not None or running_var is not None:
+        along = {"dims": tuple(d for d in range(input.ndim) if d != 1), "keepdim": False}
+        seen = input.detach()
+        _move(running_mean, _row("mean", seen, **along), momentum)
+        _move(running_var, _row("var", seen, correction=1.0, **along), momentum)
+    return _row("batch_norm", input, scale, shift, eps=float(eps))
+
+
+def _filled(vector: Tensor | None, value: float, like: Tensor) -> Tensor:
+    """A missing scale or shift as a number."""
+    if vector is not None:
+        return vector
+    return _row("full", value=value, shape=(), dtype=like.dtype, device=like.device)
 
 
 def _move(running: Tensor | None, now: Tensor, momentum: Any) -> None:
@@ -124,26 +125,18 @@ def layer_norm(
 ) -> Tensor:
     """The last dimensions, of shape ``normalized_shape``, with mean 0 and variance 1."""
     shape = tuple(normalized_shape)
-    dims = _last(input, shape, "layer_norm")
+    dims = _last(input, shape)
     for vector, what in ((weight, "weight"), (bias, "bias")):
         if vector is not None and tuple(vector.shape) != shape:
             raise RuntimeError(
                 f"Expected {what} to be of same shape as normalized_shape, but got {what} of "
                 f"shape {list(vector.shape)} and normalized_shape = {list(shape)}"
             )
-    operands = (
-        input,
-        _row("full", value=1.0, shape=(), dtype=input.dtype, device=input.device)
-        if weight is None
-        else weight,
-        _row("full", value=0.0, shape=(), dtype=input.dtype, device=input.device)
-        if bias is None
-        else bias,
-    )
-    return _row("layer_norm", *operands, dims=dims, eps=float(eps))
+    scale, shift = _filled(weight, 1.0, input), _filled(bias, 0.0, input)
+    return _row("layer_norm", input, scale, shift, dims=dims, eps=float(eps))
 
 
-def _last(input: Tensor, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
+def _last(input: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
     if not shape:
         raise RuntimeError(
             "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least "
@@ -154,7 +147,6 @@ def _last(input: Tensor, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
             f"Given normalized_shape={list(shape)}, expected input with shape "
             f"[*, {', '.join(map(str, shape))}], but got input of size{list(input.shape)}"
         )
-    del name
     return tuple(range(input.ndim - len(shape), input.ndim))
 
 
@@ -167,11 +159,9 @@ def rms_norm(
     """The last dimensions divided by their root mean square."""
     from graphc.dtypes import finfo
 
-    dims = _last(input, tuple(normalized_shape), "rms_norm")
+    dims = _last(input, tuple(normalized_shape))
     least = finfo(input.dtype).eps if eps is None else eps
-    square = _row("mean", _row("square", input), dims=dims, keepdim=True)
-    result = _row("mul", input, _row("rsqrt", _row("add", square, least)))
-    return result if weight is None else _row("mul", result, weight)
+    return _row("rms_norm", input, _filled(weight, 1.0, input), dims=dims, eps=float(least))
 
 
 def group_norm(
@@ -186,23 +176,13 @@ def group_norm(
         raise RuntimeError(
             f"Expected at least 2 dimensions for input tensor but received {input.ndim}"
         )
-    batch, channels = int(input.shape[0]), int(input.shape[1])
-    if channels % num_groups:
+    if int(input.shape[1]) % num_groups:
         raise RuntimeError(
             "Expected number of channels in input to be divisible by num_groups, but got input of "
             f"shape {list(input.shape)} and num_groups={num_groups}"
         )
-    size = input.numel() // max(batch * num_groups, 1)
-    groups = _shaped(input, (batch, num_groups, size))
-    mean = _row("mean", groups, dims=(2,), keepdim=True)
-    centred = _row("sub", groups, mean)
-    var = _row("mean", _row("square", centred), dims=(2,), keepdim=True)
-    normal = _row("mul", centred, _row("rsqrt", _row("add", var, eps)))
-    result = _shaped(normal, tuple(input.shape))
-    shape = (1, channels, *(1,) * (input.ndim - 2))
-    if weight is not None:
-        result = _row("mul", result, _shaped(weight, shape))
-    return result if bias is None else _row("add", result, _shaped(bias, shape))
+    scale, shift = _filled(weight, 1.0, input), _filled(bias, 0.0, input)
+    return _row("group_norm", input, scale, shift, groups=int(num_groups), eps=float(eps))
 
 
 def local_response_norm(
@@ -247,7 +227,7 @@ def _drop(input: Tensor, p: float, shape: Sequence[int], name: str, inplace: boo
     if p == 1:
         result = _row("mul", input, 0)
     else:
-        kept = _row("ge", draw("uniform", shape, input.dtype), p)
+        kept = _row("ge", draw("uniform", shape, input.dtype, None), p)
         # A selected multiple, not a product with the mask: infinities that are dropped are zeros.
         result = _row("where", kept, _row("mul", input, 1 / (1 - p)), 0)
     return assign(input, result, name) if inplace else result
@@ -292,7 +272,7 @@ def alpha_dropout(
     if p == 1:
         return _drop(input, 1, (), "alpha_dropout", inplace)
     a = ((_ALPHA**2 * p + 1) * (1 - p)) ** -0.5
-    drawn = draw("uniform", tuple(input.shape), input.dtype)
+    drawn = draw("uniform", tuple(input.shape), input.dtype, None)
     kept = _row("ge", drawn, p)
     moved = _row("mul", _row("where", kept, input, -_ALPHA), a)
     result = _row("add", moved, a * p * _ALPHA)

@@ -4,7 +4,7 @@ from typing import Any
 
 from graphc.functions.promotion import promoted
 from graphc.functions.registry import tensor_function
-from graphc.nn.functional.loss import reduced, chosen
+from graphc.nn.functional.loss import chosen, reduced
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
 

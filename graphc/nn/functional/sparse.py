@@ -4,7 +4,6 @@ from typing import Any
 
 from graphc import dtypes
 from graphc.functions.promotion import cast
-from graphc.functions.registry import tensor_function
 from graphc.ir import CPU
 from graphc.modes import MODES
 from graphc.ops import OPS

@@ -245,7 +245,7 @@ class ParameterList(Module):
     def extra_repr(self) -> str:
         return "\n".join(f"({i}): {_described(value)}" for i, value in enumerate(self))
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
         raise RuntimeError("ParameterList should not be called.")
 
 
@@ -304,7 +304,7 @@ class ParameterDict(Module):
     def extra_repr(self) -> str:
         return "\n".join(f"({key}): {_described(value)}" for key, value in self.items())
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
         raise RuntimeError("ParameterDict should not be called.")
 
 

@@ -291,8 +291,9 @@ class TripletMarginLoss(_Loss):
         reduction: str = "mean",
     ) -> None:
         if margin <= 0:
-            raise ValueError(f"TripletMarginLoss: expected margin to be greater than 0, got {margin} "
-                             "instead")  # fmt: skip
+            raise ValueError(
+                f"TripletMarginLoss: expected margin to be greater than 0, got {margin} instead"
+            )
         super().__init__(size_average, reduce, reduction, margin=margin, p=p, eps=eps, swap=swap)
 
 

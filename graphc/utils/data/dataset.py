@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
+from graphc.functions.random import randperm
 from graphc.generator import Generator
-from graphc.random import randperm
 from graphc.tensor import Tensor
 
 T = TypeVar("T")

@@ -5,8 +5,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from graphc.functions.random import rand, randint, randperm
 from graphc.generator import Generator
-from graphc.random import rand, randint, randperm
 
 T = TypeVar("T", covariant=True)
 
