@@ -40,10 +40,10 @@ GC_DECLARE_REDUCTION(gc_min_u8, uint8_t, UINT8_MAX)
         return GC_UNLIKELY((value < best) | ((value != value) & (best == best)));                  \
     }                                                                                              \
     GC_INLINE int gc_above_lane_##T(gc_##T value, gc_##T best) {                                   \
-        return value > best ? 1 : value != value ? best == best : 0;                               \
+        return value <= best ? 0 : best == best;                                                   \
     }                                                                                              \
     GC_INLINE int gc_below_lane_##T(gc_##T value, gc_##T best) {                                   \
-        return value < best ? 1 : value != value ? best == best : 0;                               \
+        return value >= best ? 0 : best == best;                                                   \
     }
 
 GC_DEFINE_FIRST_EXTREME(f32)

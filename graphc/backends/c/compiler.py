@@ -92,6 +92,9 @@ class Compiler:
         ]
         if self.avx512:
             flags.append("-mprefer-vector-width=512")
+        if self.kind == "gcc":
+            # Both make branches of chained selects, and a loop with branches is not vectorised.
+            flags += ["-fno-thread-jumps", "-fno-tree-pre"]
         if self.kind == "zig":
             # It would otherwise trap on undefined behaviour, keep frame pointers, and write
             # debug information.
