@@ -1,6 +1,5 @@
 """The memory of a program by name: what each stored value is written to, and read from."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -12,9 +11,8 @@ from graphc.lowering.access import own_axes
 from graphc.lowering.groups import Group
 from graphc.lowering.plan import Plan
 from graphc.lowering.roles import Role as Computed
+from graphc.lowering.statements import identifier
 from graphc.sizes import Int
-
-_WORD = re.compile(r"\W+")
 
 
 @dataclass
@@ -55,9 +53,7 @@ class Buffers:
         return name
 
     def _stem(self, node: Node) -> str:
-        label = self.labels[node]
-        name = _WORD.sub("_", label).strip("_") or "value"
-        return f"v{name}" if name[0].isdigit() else name
+        return identifier(self.labels[node])
 
     def _inputs(self) -> None:
         graph = self.plan.graph

@@ -251,7 +251,10 @@ class _Lowering:
         made = ", ".join(f"{labels[n]} {n.type}" for n in nodes)
         inside = inline_of(self.plan, group)
         steps = " ".join(dict.fromkeys(n.op.name for n in inside)) or "copy"
-        return f"{made}: {steps}"
+        lines = dict.fromkeys(
+            str(self.graph.locations[n]) for n in inside if n in self.graph.locations
+        )
+        return f"{made}: {steps}" + (f" ({', '.join(lines)})" if lines else "")
 
     def _kernel_name(self, groups: Sequence[Group]) -> str:
         stems = list(dict.fromkeys(self._stem(group) for group in groups))

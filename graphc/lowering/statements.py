@@ -46,7 +46,7 @@ class Names:
 
 def identifier(text: str) -> str:
     """The text as a C identifier."""
-    name = re.sub(r"\W+", "_", text).strip("_")
+    name = re.sub(r"[\W_]+", "_", text).strip("_")
     return name if name and not name[0].isdigit() else f"v{name}"
 
 
