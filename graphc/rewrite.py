@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from graphc.errors import GraphError
 from graphc.ir import Builder, Graph, Node
 
-SWEEPS = 64  # over the graph
-STEPS = 64  # at one node
+STEPS = 200  # rules that may fire for one node of the graph and all that they make of it
 
 
 @dataclass(frozen=True)
@@ -57,50 +56,58 @@ class Table:
 def rewrite(graph: Graph, table: Table, fired: list[str] | None = None) -> Graph:
     """The graph with every rule applied until nothing changes.
 
+    A rule sees a node and what lies below it, and below everything is settled already; so one walk
+    from the inputs up is enough, if the nodes that a rule makes are settled on the spot.
+
     ``fired`` collects the names of the rules in the order they fired. Raises GraphError when a
     rule changes a type, or when the table does not come to rest; the message then names the rules
     that fired last.
     """
+    settled: dict[Node, Node] = {}
     last: deque[Rule] = deque(maxlen=8)
-    name = graph.name
-    for _ in range(SWEEPS):
-        changed = False
+    steps = 0
 
-        def replace(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node:
-            nonlocal changed
-            current = builder.apply(node.op, inputs, node.attrs)
-            for _ in range(STEPS):
-                step = _first(table, current)
-                if step is None:
-                    return current
-                rule, following = step
-                if following.type != current.type:
-                    raise GraphError(
-                        f"rule {rule.name} ({rule.comment}) turned {current!r} into {following!r}"
-                    )
-                last.append(rule)
-                if fired is not None:
-                    fired.append(rule.name)
-                changed = True
-                current = following
-            raise _restless(name, last)
+    def settle(builder: Builder, node: Node) -> Node:
+        nonlocal steps
+        found = settled.get(node)
+        if found is not None:
+            return found
+        inputs = tuple(settle(builder, source) for source in node.inputs)
+        current = node if inputs == node.inputs else builder.apply(node.op, inputs, node.attrs)
+        rule, following = _first(table, current)
+        if rule is not None:
+            if following.type != current.type:
+                raise GraphError(
+                    f"rule {rule.name} ({rule.comment}) turned {current!r} into {following!r}"
+                )
+            last.append(rule)
+            if fired is not None:
+                fired.append(rule.name)
+            steps += 1
+            if steps > STEPS:
+                shown = "\n".join(f"  {each}" for each in last)
+                raise GraphError(
+                    f"rewriting {graph.name} does not come to rest at {node!r}; "
+                    f"the rules that fired last:\n{shown}"
+                )
+            current = settle(builder, following)
+        settled[node] = settled[current] = current
+        return current
 
-        graph = graph.rebuild(replace)
-        if not changed:
-            return graph
-    raise _restless(name, last)
+    def replace(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node:
+        nonlocal steps
+        steps = 0
+        for source in inputs:
+            settled.setdefault(source, source)
+        return settle(builder, builder.apply(node.op, inputs, node.attrs))
+
+    return graph.rebuild(replace)
 
 
-def _first(table: Table, node: Node) -> tuple[Rule, Node] | None:
+def _first(table: Table, node: Node) -> tuple[Rule | None, Node]:
+    """The first rule that has something to say of a node, and what it says."""
     for rule in table.of(node.op.name):
         following = rule.function(node)
         if following is not None and following is not node:
             return rule, following
-    return None
-
-
-def _restless(name: str, last: "deque[Rule]") -> GraphError:
-    shown = "\n".join(f"  {rule}" for rule in last)
-    return GraphError(
-        f"rewriting {name} does not come to rest; the rules that fired last:\n{shown}"
-    )
+    return None, node

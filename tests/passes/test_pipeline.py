@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from graphc import dtypes
 from graphc.errors import GraphError
 from graphc.ir import OPS, Graph, Node, TensorType
-from graphc.passes import PIPELINE, Pass, check, run_pipeline
+from graphc.passes import PIPELINE, Pass, check, decompose, fold, run_pipeline, simplify
 from graphc.passes.interpret import evaluate
+from graphc.rewrite import rewrite
 from tests.passes.programs import assert_same_values, full, op, program
 
 
@@ -173,6 +174,13 @@ def programs(draw: Any, exact: bool) -> Graph:
 @given(programs(exact=True))
 def test_random_programs_keep_every_bit(graph: Graph) -> None:
     assert_same_values(graph, run_pipeline(graph, verify=True))
+
+
+@given(programs(exact=False))
+def test_one_walk_settles_a_graph(graph: Graph) -> None:
+    fired: list[str] = []
+    rewrite(run_pipeline(graph), simplify.TABLE + fold.TABLE + decompose.TABLE, fired)
+    assert fired == []
 
 
 @given(programs(exact=False))
