@@ -21,13 +21,14 @@ endif
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 stamp = $(VENV)/.installed-$(1)$(CC_EXTRA)
 
-.PHONY: help demo test lint differential bench clean
+.PHONY: help demo test lint differential sanitize bench clean
 
 help:
 	@echo "make demo          train the digits classifier eagerly and compiled (examples/digits.py)"
 	@echo "make test          the tests"
 	@echo "make lint          ruff and mypy"
 	@echo "make differential  the tests that compare with PyTorch"
+	@echo "make sanitize      the tests of generated code under sanitizers (gcc)"
 	@echo "make bench         the benchmarks against PyTorch and JAX"
 	@echo "make clean         remove .venv and everything built"
 
@@ -54,6 +55,15 @@ lint: $(call stamp,test) $(call stamp,lint)
 
 differential: $(call stamp,test) $(call stamp,differential)
 	$(BIN)/python -m pytest -n $(JOBS) -m differential
+
+# Every generated kernel of these tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+PRELOAD = from graphc.backends.c import find_compiler, sanitizer_preload; \
+	print(sanitizer_preload(find_compiler()))
+sanitize: $(call stamp,test)
+	preload=$$($(BIN)/python -c "$(PRELOAD)") && \
+	env LD_PRELOAD=$$preload ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
+	    GRAPHC_SANITIZE=1 $(BIN)/python -m pytest -n $(JOBS) -m "not differential" \
+	    tests/ops/test_rows_compiled.py tests/compile tests/lowering tests/codegen
 
 bench: $(call stamp,demo)
 	$(BIN)/python examples/benchmarks/run.py
