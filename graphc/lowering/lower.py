@@ -66,11 +66,15 @@ class _Lowering:
         self.plan = Plan(graph)
         self.buffers = Buffers(self.plan)
         self.sites = SiteOf()
+        self.sizes = _named_sizes(graph)
         self.context = Context(
-            self.plan, self.buffers, Names(graph.names, graph.locations), self.sites
+            self.plan,
+            self.buffers,
+            Names(graph.names, graph.locations),
+            self.sites,
+            self.sizes,
         )
         self.names: set[str] = set()
-        self.sizes = _named_sizes(graph)
 
     def run(self) -> Lowered:
         stages: list[Stage] = []

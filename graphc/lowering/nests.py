@@ -58,9 +58,11 @@ class Context:
     buffers: Buffers
     names: Names
     sites: SiteOf
+    sizes: tuple[str, ...] = ()
 
     def scope(self) -> Scope:
-        return Scope(set(self.buffers.made))
+        """Names for one nest, apart from those of buffers and sizes."""
+        return Scope({*self.buffers.made, *self.sizes})
 
     def load(self, node: Node, index: Index, guard: Guard) -> Load:
         return Load(self.buffers.load_from(node), linear(index, node.shape), node.dtype, guard, 0)

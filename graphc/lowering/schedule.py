@@ -8,8 +8,8 @@ from graphc.lowering.access import count
 from graphc.lowering.rewriting import expr_loads, phase_exprs
 from graphc.sizes import Int, coefficient
 
-FEW_POINTS = 4  # results below which the sweep itself is divided among threads
-MUCH_WORK = 1 << 16
+FEW_POINTS = 16  # results up to which a long sweep is itself divided among threads, however many
+MUCH_WORK = 1 << 16  # operations for one result that make it long
 
 
 def extent_of(axes: Sequence[Axis]) -> int:
@@ -23,7 +23,7 @@ def scheduled(nest: Nest, cost: int) -> Nest:
     work = points * max(sweeps, default=1) * cost
     skeleton = Skeleton.MAP
     if sweeps:
-        if points <= FEW_POINTS and work > MUCH_WORK:
+        if points <= FEW_POINTS and work >= MUCH_WORK * points:
             skeleton = Skeleton.TOTAL
         elif _runs_across(nest):
             skeleton = Skeleton.COLUMNS

@@ -4,6 +4,8 @@ Costs are in scalar operations for one element of the value in question. Reading
 as ``LOAD``, writing them (and bringing the line in first) as ``STORE``.
 """
 
+from collections.abc import Iterable
+
 from graphc.ir import Graph, IndexMap, Node
 from graphc.lowering.access import count, operations, own_axes
 from graphc.lowering.groups import Group, Grouping
@@ -98,18 +100,19 @@ class Storage:
         return ""
 
     def _cone(self, node: Node, size: int) -> tuple[float, float, list[Node]]:
-        """Operations, cost of loads, and computed nodes not stored yet, below an inline node."""
+        """Operations, cost of loads, and nodes to store first, below an inline node."""
         work = loads = 0.0
+        needed = _united(self._cut(source, {}) for source in node.inputs)
         fresh: list[Node] = []
         seen: set[Node] = set()
         pending = [node]
         while pending:
             at = pending.pop()
             share = min(1.0, count(at.shape) / size)
-            if at is not node and (at in self.stored or self.accesses.role(at) is not Role.INLINE):
+            if at in needed:
+                fresh.append(at)
+            if at is not node and (at in needed or self._is_loaded(at)):
                 loads += LOAD * at.dtype.itemsize / 4 * share
-                if at not in self.stored and self.accesses.role(at) is not Role.LEAF:
-                    fresh.append(at)
                 continue
             work += operations(at) * share
             for source in at.inputs:
@@ -117,6 +120,25 @@ class Storage:
                     seen.add(source)
                     pending.append(source)
         return work, loads, fresh
+
+    def _is_loaded(self, node: Node) -> bool:
+        return node in self.stored or self.accesses.role(node) is not Role.INLINE
+
+    def _cut(self, node: Node, known: dict[Node, dict[Node, None]]) -> dict[Node, None]:
+        """What has to be stored so that other nests can compute ``node``, in few bytes.
+
+        That is what it reads of computed nodes, or a narrower value that is made of them in their
+        own nest: the sum of two reductions, a position in fewer bits.
+        """
+        if node in self.stored or self.accesses.role(node) is Role.LEAF:
+            return {}
+        if self.accesses.role(node) is not Role.INLINE:
+            return {node: None}
+        if node not in known:
+            below = _united(self._cut(source, known) for source in node.inputs)
+            narrower = _bytes((node,)) < _bytes(below)
+            known[node] = {node: None} if narrower and node in self.grouping.home else below
+        return known[node]
 
     def _context(self, node: Node) -> frozenset[object]:
         """The nests that a value flows into, as far as it is composed."""
@@ -161,7 +183,8 @@ class Storage:
         size = max(count(node.shape), 1)
         work, loads, fresh = self._cone(node, size)
         again = max(self._repeats(node, u) for u in self.graph.users[node])
-        return not fresh and work * again <= CHEAP_PROLOGUE and loads <= 1.5 * LOAD
+        whole = sum(16 * count(x.shape) >= size for x, _ in self.accesses.of(node).reads)
+        return not fresh and work * again <= CHEAP_PROLOGUE and loads <= 1.5 * LOAD and whole <= 1
 
     def _repeats(self, node: Node, user: Node) -> float:
         """How often an element is computed when ``user`` composes it through windows."""
@@ -179,3 +202,11 @@ class Storage:
 
     def _reused(self, node: Node, user: Node) -> bool:
         return count(node.shape) > 1 and self._repeats(node, user) > REUSE
+
+
+def _united(parts: Iterable[dict[Node, None]]) -> dict[Node, None]:
+    return {node: None for part in parts for node in part}
+
+
+def _bytes(nodes: Iterable[Node]) -> int:
+    return sum(count(node.shape) * node.dtype.itemsize for node in nodes)

@@ -119,7 +119,7 @@ def _atom(atom: Atom, values: dict[str, Any]) -> Any:
     if isinstance(atom, Symbol):
         return values[atom.name]
     if isinstance(atom, Product):
-        return np.prod([_atom(f, values) for f in atom.factors], axis=0)
+        return prod(_atom(f, values) for f in atom.factors)
     assert isinstance(atom, (FloorDiv, Mod))
     numerator, divisor = evaluate(atom.numerator, values), evaluate(atom.divisor, values)
     return numerator // divisor if isinstance(atom, FloorDiv) else numerator % divisor
