@@ -233,6 +233,7 @@ FIRES: dict[str, list[tuple[Callable[..., Any], tuple[Any, ...], str]]] = {
     "fold": [
         (lambda x: x * op("exp", full(x, 1.5, (4,))), ((4,),), "exp"),
         (lambda x: x * (constant(x, [1, 2, 3, 4]) + 1), ((4,),), "add"),
+        (lambda x: x / (constant(x, [0.0, -0.0, 0.0, 0.0]) * 2), ((4,),), "mul"),
     ],
     "uniform": [(lambda x: x + constant(x, [2, 2, 2, 2]), ((4,),), "constant")],
 }
@@ -349,6 +350,13 @@ def test_division_of_constants_by_zero_is_left_to_the_run() -> None:
     fired: list[str] = []
     after = rewrite(graph, fold.TABLE, fired)
     assert "floor_divide" in {n.op.name for n in after.nodes}
+
+
+def test_zeros_of_both_signs_are_not_one_number() -> None:
+    graph = program(lambda x: x / constant(x, [0.0, -0.0, 0.0, 0.0]), (4,))
+    fired: list[str] = []
+    assert_same_values(graph, rewrite(graph, fold.TABLE, fired))
+    assert fired == []
 
 
 def test_large_constants_are_not_folded() -> None:
