@@ -107,23 +107,25 @@ def measure(workload, options, interpreters):
                 interpreter = interpreters[CONTENDERS[name][0]]
                 caches = Path(folder) / str(i)
                 caches.mkdir(mode=0o700)
+                starts = ["first_calls_warm"]
+                if (
+                    CONTENDERS[name][1] != "eager"
+                ):  # it compiles, so what does it find the next time?
+                    starts.insert(0, "first_calls_cold")
+                row = {}
                 try:
-                    progress(f"{workload}: {name} starts with empty caches")
-                    cold = Worker(name, workload, options, interpreter, caches)
-                    cold.end()
-                    progress(f"{workload}: {name} starts again")
-                    warm = Worker(name, workload, options, interpreter, caches)
+                    for start in starts:
+                        progress(f"{workload}: {name}, {start.replace(chr(95), chr(32))}")
+                        worker = Worker(name, workload, options, interpreter, caches)
+                        row[start] = worker.ready["first_calls"]
+                        if start != starts[-1]:
+                            worker.end()
                 except RuntimeError as error:
                     problems.append(f"{workload}: {error}")
                     continue
-                workers.append(warm)
-                rows[name] = {
-                    "first_calls_cold": cold.ready["first_calls"],
-                    "first_calls_warm": warm.ready["first_calls"],
-                    "plain_call": warm.ready["plain_call"],
-                    "versions": warm.ready["versions"],
-                    "numbers": warm.ready["numbers"],
-                }
+                workers.append(worker)
+                row.update({k: worker.ready[k] for k in ("plain_call", "versions", "numbers")})
+                rows[name] = row
             for number in range(options.rounds):
                 for worker in workers[:]:
                     progress(
@@ -206,28 +208,40 @@ def duration(seconds):
 def table(results):
     """Rows of text: a header, then for each workload its contenders."""
     lines = [
-        ("workload", "contender", "time", "rounds", "against PyTorch", "first 5, cold", "warm")
+        (
+            *("workload", "contender", "time", "rounds", "against PyTorch", "against graphc eager"),
+            *("first 5, cold", "first 5, warm"),
+        )
     ]
     for workload, rows in results.items():
-        reference = rows.get(REFERENCE, {}).get("seconds")
         for name, row in rows.items():
             seconds = row["seconds"]
             shown = duration(seconds)
             if workload == "tiny_call":
                 shown += f" ({duration(max(0.0, seconds - row['plain_call']))} beyond a plain call)"
+            cold = row.get("first_calls_cold")
             lines.append(
                 (
                     workload,
                     name,
                     shown,
                     f"{duration(min(row['rounds']))} to {duration(max(row['rounds']))}",
-                    f"{reference / seconds:.2f}x" if reference else "",
-                    f"{row['first_calls_cold']:.2f} s",
+                    *(
+                        f"{rows[other]['seconds'] / seconds:.2f}x" if other in rows else ""
+                        for other in (REFERENCE, "graphc eager")
+                    ),
+                    "" if cold is None else f"{cold:.2f} s",
                     f"{row['first_calls_warm']:.2f} s",
                 )
             )
             workload = ""  # named once
     return lines
+
+
+NOTE = (
+    "Medians of interleaved rounds, one call or step. First 5: seconds of the first five calls in a"
+    " new process, compiling included, with empty caches and with those of an earlier process."
+)
 
 
 def plain_text(lines):
@@ -299,8 +313,8 @@ def main():
     )
     listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     title = f"{about['cpu']}, {options.threads} threads; {listed}; {today}"
-    report.with_suffix(".md").write_text(f"{title}\n\n{markdown(lines)}\n")
-    print(f"{title}\n\n{plain_text(lines)}\n\n{report}\n{report.with_suffix('.md')}")
+    report.with_suffix(".md").write_text(f"{title}\n\n{markdown(lines)}\n\n{NOTE}\n")
+    print(f"\n{title}\n\n{plain_text(lines)}\n\n{NOTE}\n\n{report}\n{report.with_suffix('.md')}")
     if problems:
         print("\nPROBLEMS\n" + "\n".join(problems))
         sys.exit(1)
