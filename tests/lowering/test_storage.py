@@ -1,0 +1,35 @@
+"""Which values get memory: as few bytes as the nests that compute them again need."""
+
+from lowered_programs import check, graph_of, row
+
+from graphc.ir import Node
+from graphc.lowering import Lowered
+
+
+def kept(lowered: Lowered) -> list[str]:
+    """The types of the intermediates of a program."""
+    made = [b for b in lowered.program.buffers if b.role.value == "intermediate"]
+    return sorted(f"{b.dtype.short}{list(b.shape)}" for b in made)
+
+
+def test_a_position_is_kept_in_the_bits_it_needs_not_the_masks_made_of_it() -> None:
+    window = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": (1, 1)}
+
+    def build(x: Node, weight: Node) -> Node:
+        pooled = row.max_pool(x, **window, ceil_mode=False)
+        flat = row.reshape(pooled, shape=(6, 16))
+        g = row.reshape(row.contract(flat, weight, spec="mk,kn->mn"), shape=(2, 3, 4, 4))
+        return row.max_pool_backward(g, x, **window, ceil_mode=False)
+
+    lowered = check(graph_of(build, (2, 3, 8, 8), (16, 16)))
+    assert kept(lowered) == ["f32[2, 3, 4, 4]", "f32[6, 16]", "i32[2, 3, 4, 4]"]
+
+
+def test_two_reductions_are_kept_as_the_one_value_made_of_them() -> None:
+    def build(x: Node, g: Node) -> Node:
+        top = row.amax(x, dims=(1,), keepdim=True)
+        scale = row.log(row.sum(row.exp(x - top), dims=(1,), keepdim=True)) + top
+        h = row.permute(g, dims=(1, 0))
+        return row.sum((x - scale) * h, dims=(0,), keepdim=False)
+
+    assert kept(check(graph_of(build, (64, 64), (64, 64)))) == ["f32[64, 1]"]
