@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from graphc.ops import special_functions as special
+from graphc.ops.pointwise_float import sigmoid
 from graphc.ops.rules import Array, Kind, composite, row, unary_samples
 
 _SQRT_HALF = math.sqrt(0.5)
@@ -67,7 +68,7 @@ SILU = composite(
     "silu",
     lambda x: x * row.sigmoid(x),
     lambda g, _y, x: (_silu_part(g, x),),
-    numpy=lambda x: x / (1 + np.exp(-x)),
+    numpy=lambda x: x * sigmoid(x),
     samples=_samples(),
     reference="nn.functional.silu",
 )

@@ -175,11 +175,13 @@ FRAC = unary(
 # -------------------------------------------------------------------------- logistic and relatives
 
 
-def _sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-x))
+def sigmoid(x: Array) -> Array:
+    """``exp(-|x|)`` is at most 1, which keeps both tails."""
+    e = np.exp(-np.abs(x))
+    return np.asarray(np.where(x < 0, e, x.dtype.type(1)) / (1 + e))
 
 
-SIGMOID = unary("sigmoid", _c("sigmoid", 18), _sigmoid, lambda g, y, _x: (g * ((1 - y) * y),))
+SIGMOID = unary("sigmoid", _c("sigmoid", 18), sigmoid, lambda g, y, _x: (g * ((1 - y) * y),))
 
 
 def _logit(x: Any, *, eps: float | None) -> Any:

@@ -188,17 +188,24 @@ def quiet(function: Callable[..., Any]) -> Callable[..., Array]:
     computed in float32 and rounded once, as kernels do.
     """
 
+    silent = np.errstate(all="ignore")(function)
+
     def evaluate(*arrays: Array, **attrs: Any) -> Array:
-        half = next((a.dtype for a in arrays if a.dtype in HALVES), None)
-        if half is None:
-            with np.errstate(all="ignore"):
-                return np.asarray(function(*arrays, **attrs))
-        wide = [a.astype(np.float32) if a.dtype in HALVES else a for a in arrays]
-        with np.errstate(all="ignore"):
-            result = np.asarray(function(*wide, **attrs))
-            return result.astype(half) if result.dtype == np.float32 else result
+        for array in arrays:
+            if array.dtype in HALVES:
+                return _through_float32(silent, array.dtype, arrays, attrs)
+        return np.asarray(silent(*arrays, **attrs))
 
     return evaluate
+
+
+def _through_float32(
+    function: Callable[..., Any], half: Any, arrays: Sequence[Array], attrs: dict[str, Any]
+) -> Array:
+    wide = [a.astype(np.float32) if a.dtype in HALVES else a for a in arrays]
+    result = np.asarray(function(*wide, **attrs))
+    with np.errstate(all="ignore"):
+        return result.astype(half) if result.dtype == np.float32 else result
 
 
 # --------------------------------------------------------------------------------------- samples
