@@ -133,13 +133,13 @@ class Module:
             object.__setattr__(self, name, value)
             return
         if isinstance(value, Parameter):
-            self._forget(name)
+            self._forget(name, self._parameters)
             self.register_parameter(name, value)
         elif isinstance(value, Module):
-            self._forget(name)
+            self._forget(name, self._modules)
             self.register_module(name, value)
         elif isinstance(value, Buffer):
-            self._forget(name)
+            self._forget(name, self._buffers)
             self.register_buffer(name, value, value.persistent)
         elif name in self._parameters:
             if value is not None:
@@ -178,10 +178,12 @@ class Module:
             where[name] = value
         STRUCTURE.version += 1
 
-    def _forget(self, name: str) -> None:
+    def _forget(self, name: str, new: dict[str, Any]) -> None:
+        """The name is about to belong to ``new``, where it keeps its place if it has one."""
         self.__dict__.pop(name, None)
         for table in (self._parameters, self._buffers, self._modules):
-            table.pop(name, None)
+            if table is not new:
+                table.pop(name, None)
         self._non_persistent_buffers_set.discard(name)  # type: ignore[has-type]
 
     def __getattr__(self, name: str) -> Any:
