@@ -79,7 +79,8 @@ class CompiledFunction:
         result = spec.call(args, kwargs)
         if result is MISS:
             raise RuntimeError(
-                f"{self.__name__} changed while it was compiled: {spec.dispatch.why_not(args, kwargs)}"
+                f"{self.__name__} changed while it was compiled: "
+                f"{spec.dispatch.why_not(args, kwargs).words}"
             )
         return result
 
@@ -107,13 +108,15 @@ class CompiledFunction:
         return None
 
     def _reason(self, args: Any, kwargs: Any) -> str:
-        """Why no specialisation fits: what differs from the one used last."""
+        """Why no specialisation fits: what differs from the one that comes closest."""
         if not self._specialisations:
             return "first call"
-        last = next(s for s in self._specialisations if s.call is self._calls[0])
-        if flatten((args, kwargs))[1] != last.tree:
+        tree = flatten((args, kwargs))[1]
+        alike = [s for s in reversed(self._specialisations) if s.tree == tree]
+        if not alike:
             return "the arguments are nested in another way"
-        return last.dispatch.why_not(args, kwargs) or "something changed during the call"
+        closest = max((s.dispatch.why_not(args, kwargs) for s in alike), key=lambda d: d.agreement)
+        return closest.words or "something changed during the call"
 
     # ---------------------------------------------------------------------------------- inspection
 

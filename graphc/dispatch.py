@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from string import Formatter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from graphc.ir import TensorType
 from graphc.modes import MODES
 from graphc.nn.module import STRUCTURE
 from graphc.survey import VALUES
+from graphc.tape import refusing_node
 from graphc.tensor import Tensor, View
 from graphc.trees import Tree
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 MISS: Any = object()
 _FEW_PAIRS = 6
+_GUARD = "an assumption of the guard"
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ class Plan:
     visible: int  # outputs of the graph that the caller gets; the rest is saved for backward
     backward: "CompiledBackward | None"
     leaves_made: dict[int, bool]  # outputs that are leaves requiring gradients
-    spent: list[int]  # outputs whose gradients backward has used up
+    refused: dict[int, RuntimeError]  # outputs that have a place on the tape, but no gradient
     flags: list[tuple[int, bool]] = field(default_factory=list)  # requires_grad set in the run
     detached: list[int] = field(default_factory=list)
     tape_writes: list[tuple[int, int]] = field(default_factory=list)  # input, output: its new node
@@ -237,23 +239,35 @@ class Dispatch:
         """The generated function."""
         return "\n".join(text for text, _ in self._code.lines)
 
-    def why_not(self, args: Any, kwargs: Any) -> str:
-        """The first assumption that does not hold, in words; empty when all do."""
+    def why_not(self, args: Any, kwargs: Any) -> "Difference":
+        """The first assumption that does not hold."""
         code = _Code()
         code.scope, code.lines = self._code.scope, self._checks
         try:
             number, found = code.build("why_not", explain=True)(args, kwargs)
         except (AttributeError, KeyError, IndexError, TypeError, ValueError):
-            return "the arguments are of another kind"
+            return Difference((0, 0), "the arguments are of another kind")
         if number < 0:
-            return ""
-        words = []
-        for literal, expression, _, conversion in Formatter().parse(self._checks[number][1] or ""):
-            words.append(literal)
+            return Difference((len(self._checks), 0), "")
+        reason = self._checks[number][1] or ""
+        if reason == _GUARD:
+            guard: Guard = code.scope["guard"]
+            position, words = guard.first_failure()
+            return Difference((number, position), words)
+        words = ""
+        for literal, expression, _, conversion in Formatter().parse(reason):
+            words += literal
             if expression is not None:
                 value = eval(expression, code.scope, found)  # noqa: S307 - our own expressions
-                words.append(repr(value) if conversion == "r" else str(value))
-        return "".join(words)
+                words += repr(value) if conversion == "r" else str(value)
+        return Difference((number, 0), words)
+
+
+class Difference(NamedTuple):
+    """What tells a call from a specialisation, and how far they agree before that."""
+
+    agreement: tuple[int, int]
+    words: str
 
 
 class _Writer:
@@ -311,7 +325,7 @@ class _Writer:
                 )
         self._identities(tensors)
         self._base_views()
-        code.need("holds()", "{guard.why_not()}")
+        code.need("holds()", _GUARD)
         for i, p in enumerate(plan.inputs):
             if isinstance(p, TensorPlan):
                 self._memory(i, p)
@@ -658,12 +672,9 @@ class _Writer:
             )
         for k, flag in plan.leaves_made.items():
             code.line(f"r{k}._requires_grad = {flag}")
-        if plan.spent:
-            from graphc.pullbacks import spent_node
-
-            code.scope["spent"] = spent_node
-            for k in plan.spent:
-                code.line(f"r{k}._node = spent(r{k}._type)")
+        for k, error in plan.refused.items():
+            code.scope["refusing"] = refusing_node
+            code.line(f"r{k}._node = refusing(r{k}._type, {code.bind(error, 'error')})")
         for i, k in plan.tape_writes:
             code.line(f"{self._input(i)}._node = r{k}._node")
 

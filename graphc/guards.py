@@ -82,24 +82,32 @@ class Guard:
 
     def why_not(self) -> str:
         """The first assumption that fails, in words; empty when all hold."""
-        for each in self._checks:
-            check = each.check
-            scope = {**self.scope, "e": [check.expected]}
-            try:
-                if eval(term(check, "e[0]"), scope):  # noqa: S307 - our own expressions
-                    continue
-                now = eval(check.path, scope)  # noqa: S307
-            except _GONE:
-                return f"{check.text} is gone"
-            if isinstance(check.expected, PLAIN) and isinstance(now, (*PLAIN, Tensor)):
-                is_now = "a tensor" if isinstance(now, Tensor) else repr(now)
-                return f"{check.text} was {check.expected!r}, is {is_now}"
-            if check.how in ("values", "array"):
-                return f"{check.text} holds other values"
-            if check.how == "tensor" and isinstance(now, Tensor):
-                return f"{check.text} was {check.expected[1]}, is {now._type}"
-            return f"{check.text} is another object"
-        return ""
+        return self.first_failure()[1]
+
+    def first_failure(self) -> tuple[int, str]:
+        """How many assumptions hold before one fails, and that one in words."""
+        for number, each in enumerate(self._checks):
+            words = self._failure(each.check)
+            if words:
+                return number, words
+        return len(self._checks), ""
+
+    def _failure(self, check: Check) -> str:
+        scope = {**self.scope, "e": [check.expected]}
+        try:
+            if eval(term(check, "e[0]"), scope):  # noqa: S307 - our own expressions
+                return ""
+            now = eval(check.path, scope)  # noqa: S307
+        except _GONE:
+            return f"{check.text} is gone"
+        if isinstance(check.expected, PLAIN) and isinstance(now, (*PLAIN, Tensor)):
+            is_now = "a tensor" if isinstance(now, Tensor) else repr(now)
+            return f"{check.text} was {check.expected!r}, is {is_now}"
+        if check.how in ("values", "array"):
+            return f"{check.text} holds other values"
+        if check.how == "tensor" and isinstance(now, Tensor):
+            return f"{check.text} was {check.expected[1]}, is {now._type}"
+        return f"{check.text} is another object"
 
 
 class _Same:

@@ -1,11 +1,12 @@
 """The gradient of a compiled function: a compiled backward program on the eager tape."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from graphc.autograd.backward import run_backward
+from graphc.errors import TraceError
 from graphc.executable import Executable
 from graphc.ir import INPUT, Graph, Leaf, Node, Op, TensorType, topological
 from graphc.modes import MODES
@@ -37,19 +38,45 @@ class _Cotangents(dict[int, Tensor]):
         return merged
 
 
-def is_spent(tensor: Tensor) -> bool:
-    """Whether ``backward`` has already freed what a gradient of this tensor would need."""
-    return any(
-        isinstance(node, TapeNode) and node.freed for node in topological([tensor._tape_node()])
-    )
+class Differentiated(NamedTuple):
+    """A forward graph that saves what its backward needs; None where no input gets a gradient.
+
+    ``refused`` are outputs whose gradient eager code would refuse, with its error: their graph was
+    freed by a ``backward`` in the trace, or a value it needs was overwritten.
+    """
+
+    backward: "CompiledBackward | None"
+    forward: Graph
+    refused: dict[int, RuntimeError]
 
 
-def spent_node(type: TensorType) -> TapeNode:
-    """The place on the tape of an output whose graph ``backward`` has used up inside the trace."""
-    nothing = TapeNode(COMPILED, (), {}, type)
-    node = TapeNode(COMPILED_OUTPUT, (nothing,), {}, type)
-    node.freed = True
-    return node
+def _walk(
+    trace: Trace, tracked: Mapping[int, Tensor], wanted: Iterable[TapeNode]
+) -> tuple[list[Node], dict[Node, Any]]:
+    """New inputs for the cotangents of the tracked outputs, and the gradients of what is wanted."""
+    seeds: dict[Node, Any] = {}
+    cotangents: list[Node] = []
+    for number, tensor in tracked.items():
+        node = trace.builder.input(f"grad_{number}", tensor._type)
+        cotangents.append(node)
+        start = tensor._tape_node()
+        g = Tensor._make(node, node.type)
+        seeds[start] = seeds[start] + g if start in seeds else g
+    return cotangents, run_backward(seeds, retain_graph=True, create_graph=False, wanted=wanted)
+
+
+def _refusals(
+    trace: Trace, tracked: Mapping[int, Tensor], wanted: Iterable[TapeNode]
+) -> dict[int, RuntimeError]:
+    found: dict[int, RuntimeError] = {}
+    for number, tensor in tracked.items():
+        try:
+            _walk(trace, {number: tensor}, wanted)
+        except TraceError:
+            raise
+        except RuntimeError as error:
+            found[number] = error
+    return found
 
 
 class CompiledBackward:
@@ -75,15 +102,11 @@ class CompiledBackward:
         self._needed = tuple(i for i, n in enumerate(joint.inputs) if n in needed)
 
     @staticmethod
-    def build(
-        trace: Trace, graph: Graph, tracked: Mapping[int, Tensor]
-    ) -> "tuple[CompiledBackward, Graph] | None":
-        """The backward of a traced graph, and the forward graph that saves what it needs.
+    def build(trace: Trace, graph: Graph, tracked: Mapping[int, Tensor]) -> "Differentiated":
+        """The backward of a traced graph.
 
-        ``tracked`` gives the traced tensor of each output that carries a gradient. None when no
-        input of the graph gets a gradient.
+        ``tracked`` gives the traced tensor of each output that carries a gradient.
         """
-        builder = trace.builder
         places: dict[int, TapeNode] = {}
         for i, given in enumerate(trace.inputs):
             if isinstance(given, TensorInput):
@@ -91,41 +114,36 @@ class CompiledBackward:
                     places[i] = given.tape
                 elif given.twin._requires_grad:
                     places[i] = given.twin._tape_node()
-        if not places:
-            return None
         hooks = {place: place.hooks for place in places.values()}
         for place in places.values():
             place.hooks = None  # they run on the eager tape
-        seeds: dict[Node, Any] = {}
-        cotangents: list[Node] = []
+        refused: dict[int, RuntimeError] = {}
         with suspended(trace):
-            for number, tensor in tracked.items():
-                node = builder.input(f"grad_{number}", tensor._type)
-                cotangents.append(node)
-                g = Tensor._make(node, node.type)
-                start = tensor._tape_node()
-                seeds[start] = seeds[start] + g if start in seeds else g
-            found = run_backward(
-                seeds, retain_graph=True, create_graph=False, wanted=places.values()
-            )
+            try:
+                cotangents, found = _walk(trace, tracked, places.values())
+            except RuntimeError:
+                refused = _refusals(trace, tracked, places.values())
+                tracked = {n: t for n, t in tracked.items() if n not in refused}
+                cotangents, found = _walk(trace, tracked, places.values())
             reached = [(i, found[p]._current()) for i, p in places.items() if p in found]
         for place, kept in hooks.items():
             place.hooks = kept
         if not reached:
-            return None
+            return Differentiated(None, graph, refused)
         joint = Graph(
             graph.name,
             (*graph.inputs, *cotangents),
             (*graph.outputs, *(g for _, g in reached)),
             graph.writes,
             graph.names,
-            builder.locations,
+            trace.builder.locations,
         )
         reaching = set(topological(joint.outputs[len(graph.outputs) :]))
         written = {target for target, _ in graph.writes}
         originals = [i for i, n in enumerate(graph.inputs) if n in written and n in reaching]
         part = partition(run_pipeline(joint), len(graph.outputs), len(graph.inputs), originals)
-        return CompiledBackward(joint, part, list(tracked), [i for i, _ in reached]), part.forward
+        backward = CompiledBackward(joint, part, list(tracked), [i for i, _ in reached])
+        return Differentiated(backward, part.forward, refused)
 
     def attach(
         self,

@@ -46,7 +46,7 @@ from graphc.trees import Tree, flatten, unflatten
 
 if TYPE_CHECKING:  # the back wing (jinja2, cffi) is loaded by the first compilation
     from graphc.executable import Executable
-    from graphc.pullbacks import CompiledBackward
+    from graphc.pullbacks import CompiledBackward, Differentiated
 
 _MISSING: Any = object()
 _ROOT = re.compile(r"\br\[(\d+)\]")
@@ -408,7 +408,6 @@ class _Specialising:
 
     def make(self, reason: str) -> Specialisation:
         from graphc.executable import Executable
-        from graphc.pullbacks import is_spent
 
         self.traced()
         trace = self.trace
@@ -440,11 +439,8 @@ class _Specialising:
             )
         )
         leaves_made = {n: True for n, t in self.tracked.items() if t._requires_grad}
-        spent = [n for n, t in self.tracked.items() if n not in leaves_made and is_spent(t)]
-        followed = {
-            n: t for n, t in self.tracked.items() if n not in leaves_made and n not in spent
-        }
-        backward, forward = self._differentiate(graph, followed)
+        followed = {n: t for n, t in self.tracked.items() if n not in leaves_made}
+        backward, forward, refused = self._differentiate(graph, followed, leaves_made)
         executable = Executable(forward)
         base_number = {
             id(i.tensor): n for n, i in enumerate(trace.inputs) if isinstance(i, TensorInput)
@@ -471,7 +467,7 @@ class _Specialising:
             visible=len(self.outputs),
             backward=backward,
             leaves_made=leaves_made,
-            spent=spent,
+            refused=refused,
             flags=self._flags(),
             detached=[
                 n for n, i in enumerate(trace.inputs)
@@ -538,13 +534,19 @@ class _Specialising:
         )
 
     def _differentiate(
-        self, graph: Graph, tracked: dict[int, Tensor]
-    ) -> "tuple[CompiledBackward | None, Graph]":
-        if not tracked or not self.grad_mode:
-            return None, graph
-        from graphc.pullbacks import CompiledBackward
+        self, graph: Graph, tracked: dict[int, Tensor], leaves_made: Iterable[int]
+    ) -> "Differentiated":
+        from graphc.pullbacks import CompiledBackward, Differentiated
 
-        return CompiledBackward.build(self.trace, graph, tracked) or (None, graph)
+        if not tracked:
+            return Differentiated(None, graph, {})
+        made = {self.tracked[n]._tape_node() for n in leaves_made}
+        if made.intersection(topological(t._tape_node() for t in tracked.values())):
+            raise TraceError(
+                f"{self.name} makes a tensor that requires gradients and returns it together with "
+                "a result computed from it; make that tensor outside and pass it in"
+            )
+        return CompiledBackward.build(self.trace, graph, tracked)
 
 
 def _origin(twin: Tensor) -> Tensor:

@@ -233,9 +233,15 @@ def _collect_class(cls: type, words: set[str], seen: set[int]) -> None:
         if (id(base) in seen and base is not cls) or not _own_class(base):
             continue
         seen.add(id(base))
-        for member in vars(base).values():
-            for function in _functions(member):
-                _collect_words(function, words, seen)
+        for name, member in vars(base).items():
+            if not _is_generated(base, name):
+                for function in _functions(member):
+                    _collect_words(function, words, seen)
+
+
+def _is_generated(cls: type, name: str) -> bool:
+    """Whether a dataclass got this method by itself: it reads every field, and means nothing."""
+    return name.startswith("__") and "__dataclass_fields__" in vars(cls)
 
 
 def _functions(member: Any) -> list[types.FunctionType]:

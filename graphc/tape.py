@@ -91,6 +91,17 @@ def outer_node(type: TensorType) -> TapeNode:
     return TapeNode(OUTER, (), {}, type)
 
 
+def refusing_node(type: TensorType, error: RuntimeError) -> TapeNode:
+    """A place on the tape whose gradient cannot be had: asking for it raises the error."""
+    node = TapeNode(OUTER, (TapeNode(OUTER, (), {}, type),), {}, type)
+
+    def refuse(_g: Any, _wanted: Sequence[bool]) -> Sequence[Any]:
+        raise RuntimeError(*error.args)
+
+    node.custom = refuse
+    return node
+
+
 def record(op: Op, operands: Sequence["Tensor"], attrs: Attrs, result: "Tensor") -> TapeNode | None:
     """Puts an application on the tape and keeps exactly what its gradient rule will read.
 

@@ -93,7 +93,7 @@ class Trace:
         if base is not None and self.use_bases:
             self.base_owners.setdefault(id(base), tensor)
             found = self.twin(base)
-            with suspended(self, record=base._requires_grad):
+            with suspended(self, record=tensor._tracked()):
                 for op, attrs in tensor._view:
                     found = op(found, **attrs)
         else:

@@ -37,6 +37,8 @@ def backward(
         for node, g in found.items():
             if isinstance(node, TapeNode) and node.tensor is not None:
                 node.tensor._accumulate(own(g, node), create_graph)
+            elif node.op is OUTER:
+                raise backward_leaves(node)
         return
     leaves = [_local(t) for t in _tuple(inputs)]
     if not leaves:

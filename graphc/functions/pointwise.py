@@ -54,7 +54,7 @@ def _binary(name: str, floating: bool = False) -> Callable[..., Tensor]:
 
 def _compare(name: str) -> Callable[..., Tensor]:
     def function(input: Any, other: Any) -> Tensor:
-        return apply(OPS[name], promoted(name, input, other), {})
+        return pointwise(name, input, other)
 
     function.__name__ = name
     function.__doc__ = f"Elementwise ``{name}``; the result is a bool tensor."
