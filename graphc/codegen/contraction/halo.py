@@ -1,26 +1,33 @@
-"""Masks removed: a copy of an operand with zeros around it (the padding of a convolution)."""
+"""Masks removed: a copy of an operand with zeros around it (the padding of a convolution).
 
-from collections.abc import Mapping
+Where a convolution had strides, its gradient reads every few places and zeros between them
+(``Divisible``): the copy holds those zeros too.
+"""
+
 from dataclasses import dataclass, replace
 from math import prod
 
 from graphc.codegen.contraction.operands import Operand, fixed
-from graphc.kernel import Axis, InRange, Load
-from graphc.sizes import Int, bounds, coefficient, substitute, symbols
+from graphc.kernel import Axis, Divisible, InRange, Load
+from graphc.sizes import FloorDiv, Int, IntExpr, bounds, coefficient, substitute, symbol, symbols
 
 MOST_BYTES = 64 * 1024 * 1024  # of the copy
 
 
 @dataclass(frozen=True)
 class Padded:
-    """A dimension of the copy: ``size`` places, of which ``limit`` from ``-low`` on exist."""
+    """A dimension of the copy: places from ``low`` on, ``size`` of them.
 
-    index: Int  # what the condition bounds
+    Those in ``[0, limit)`` that ``step`` divides exist; the rest are zeros.
+    """
+
+    index: Int  # what the conditions bound
     low: int
     size: int
     limit: int
-    stride: int  # in the original
-    pitch: int  # in the copy
+    step: int
+    stride: int  # in the original, for one step
+    pitch: int = 1  # in the copy, for one place
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Halo:
     source: Load
     axes: tuple[tuple[Axis, int, int], ...]  # axis, stride in the original, pitch in the copy
     dims: tuple[Padded, ...]
-    base: Int  # of the original where every axis and every padded index is 0
+    base: Int  # of the original where every axis and every place is 0
     elements: int
     operand: Operand  # what reads the copy
 
@@ -38,89 +45,117 @@ class Halo:
 def halo(of: Operand) -> Halo | None:
     """The copy that makes an operand's conditions unnecessary; None when there is none.
 
-    Each condition must bound a sum of axes, ``0 <= sum < limit``, that steps through memory with
-    one stride, in axes of its own. The other axes number the planes.
+    Each range must bound a sum of axes that steps through memory with one stride, in axes of its
+    own. The other axes number the planes.
     """
     load = of.load
-    if load is None or of.strides is None or not load.mask:
+    if load is None or not load.mask:
         return None
+    index, steps = _without_division(load)
+    dims: list[Padded] = []
     taken: set[str] = set()
-    found: list[tuple[Int, int, int, int, int]] = []
     for condition in load.mask:
-        if not isinstance(condition, InRange) or not isinstance(condition.limit, int):
-            return None
+        if isinstance(condition, Divisible):
+            continue
         names = {s.name for s in symbols(condition.index)}
-        strides = {_stride(of, condition.index, name) for name in names}
-        low, high = bounds(condition.index)
-        if not names or names & taken or len(strides) != 1 or low is None or high is None:
-            return None
-        stride = strides.pop()
-        if stride is None or stride <= 0:
+        dim = _padded(index, condition, *steps.pop(condition.index, (1, "")))
+        if dim is None or names & taken:
             return None
         taken |= names
-        low, high = min(low, 0), max(high, condition.limit - 1)
-        found.append((condition.index, low, high - low + 1, condition.limit, stride))
-    found.sort(key=lambda dim: -dim[4])
-    return _copy(of, load, taken, found)
+        dims.append(dim)
+    dims.sort(key=lambda dim: -dim.stride)
+    if steps or not dims or dims[-1].stride != 1:
+        return None  # its rows do not run through memory
+    return _copy(of, load, index, taken, dims)
 
 
-def _stride(of: Operand, index: Int, name: str) -> int | None:
-    """Elements of memory for one step of a bounded index, seen along one axis."""
-    step, stride = coefficient(index, name), of.stride(name)
+def _without_division(load: Load) -> tuple[Int, dict[Int, tuple[int, str]]]:
+    """The index with quotients under a ``Divisible`` as symbols: {dividend: (divisor, symbol)}."""
+    index = load.index
+    steps: dict[Int, tuple[int, str]] = {}
+    for condition in load.mask:
+        if not isinstance(condition, Divisible) or not isinstance(condition.by, int):
+            continue
+        quotient = f"quotient {len(steps)}"  # no name of a program holds a space
+        steps[condition.index] = (condition.by, quotient)
+        for atom, factor in index.terms if isinstance(index, IntExpr) else ():
+            if not isinstance(atom, FloorDiv) or atom.divisor != condition.by:
+                continue
+            more = atom.numerator - condition.index
+            if isinstance(more, int) and more % condition.by == 0:
+                whole = symbol(quotient) + more // condition.by
+                index = index - IntExpr(((atom, factor),)) + whole * factor
+    return index, steps
+
+
+def _padded(index: Int, bound: InRange, step: int, quotient: str) -> Padded | None:
+    """The dimension that one range bounds."""
+    names = {s.name for s in symbols(bound.index)}
+    low, high = bounds(bound.index)
+    if not names or low is None or high is None or not isinstance(bound.limit, int):
+        return None
+    if quotient:
+        strides = {coefficient(index, quotient)}
+        if any(coefficient(index, name) != 0 for name in names):
+            return None
+    else:
+        strides = {_stride(index, bound.index, name) for name in names}
+    stride = strides.pop()
+    if strides or not isinstance(stride, int) or stride <= 0:
+        return None
+    low, high = min(low, 0), max(high, bound.limit - 1)
+    return Padded(bound.index, low, high - low + 1, bound.limit, step, stride)
+
+
+def _stride(index: Int, bounded: Int, name: str) -> int | None:
+    """Elements of memory for one step of a bounded sum, seen along one axis."""
+    step, stride = coefficient(bounded, name), coefficient(index, name)
     if not isinstance(step, int) or not isinstance(stride, int) or stride % step:
         return None
     return stride // step
 
 
-def _copy(
-    of: Operand, load: Load, taken: set[str], found: list[tuple[Int, int, int, int, int]]
-) -> Halo | None:
-    if not found or found[-1][4] != 1:
-        return None  # its rows do not run through memory
+def _copy(of: Operand, load: Load, index: Int, taken: set[str], found: list[Padded]) -> Halo | None:
     pitch = 1
     dims: list[Padded] = []
-    for index, low, size, limit, stride in reversed(found):
-        dims.insert(0, Padded(index, low, size, limit, stride, pitch))
-        pitch *= size
-    moving = [a for a in of.axes if a.name not in taken and of.stride(a.name) != 0]
-    axes: list[tuple[Axis, int, int]] = []
-    for axis in sorted(moving, key=lambda a: _number(of.stride(a.name)) or 0):
-        stride_, extent = _number(of.stride(axis.name)), fixed(axis)
-        if stride_ is None or extent is None:
+    for dim in reversed(found):
+        dims.insert(0, replace(dim, pitch=pitch))
+        pitch *= dim.size
+    others: list[tuple[int, Axis]] = []
+    for axis in of.axes:
+        stride = coefficient(index, axis.name)
+        if axis.name in taken or stride == 0:
+            continue
+        if not isinstance(stride, int) or fixed(axis) is None:
             return None
-        axes.insert(0, (axis, stride_, pitch))
-        pitch *= extent
-    if pitch * 4 > MOST_BYTES:
+        others.append((stride, axis))
+    axes: list[tuple[Axis, int, int]] = []
+    for stride, axis in sorted(others, key=lambda other: other[0]):
+        axes.insert(0, (axis, stride, pitch))
+        pitch *= fixed(axis) or 1
+    if pitch * 8 > MOST_BYTES:
         return None
-    inner = {dim.index: dim for dim in dims}
-    pitches: dict[str, Int] = dict.fromkeys(of.strides or {}, 0)
+    pitches: dict[str, Int] = {axis.name: 0 for axis in of.axes}
     pitches.update({axis.name: new for axis, _, new in axes})
-    for index, dim in inner.items():
-        for name in {s.name for s in symbols(index)}:
-            pitches[name] = (coefficient(index, name) or 0) * dim.pitch
-    nothing = dict.fromkeys(pitches, 0)
-    start = sum(((_at(dim.index, nothing) - dim.low) * dim.pitch for dim in dims), start=0)
-    moved: Int = start
-    for name, step in pitches.items():
-        moved = moved + step * _symbol(of, name)
+    for dim in dims:
+        for name in {s.name for s in symbols(dim.index)}:
+            pitches[name] = (coefficient(dim.index, name) or 0) * dim.pitch
+    nothing: dict[str, Int] = {axis.name: 0 for axis in of.axes}
+    at_zero = [substitute(dim.index, nothing) for dim in dims]
+    start: Int = 0
+    base = substitute(index, nothing)
+    for dim, at in zip(dims, at_zero, strict=True):
+        start = start + (at - dim.low) * dim.pitch
+        if dim.step == 1:
+            base = base - at * dim.stride
+    # A quotient is that of its dividend: 0 where the dividend is.
+    base = substitute(base, {s.name: 0 for s in symbols(base) if " " in s.name})
+    moved = start
+    for axis in of.axes:
+        moved = moved + pitches[axis.name] * axis.index
     copied = replace(load, buffer=f"{load.buffer}_padded", index=moved, mask=())
-    base = of.base - sum((_at(dim.index, nothing) * dim.stride for dim in dims), start=0)
     operand = replace(of, expr=copied, load=copied, strides=pitches, base=start)
     return Halo(load, tuple(axes), tuple(dims), base, pitch, operand)
-
-
-def _at(index: Int, places: Mapping[str, Int]) -> int:
-    value = substitute(index, places)
-    assert isinstance(value, int)
-    return value
-
-
-def _number(value: Int | None) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def _symbol(of: Operand, name: str) -> Int:
-    return next(axis.index for axis in of.axes if axis.name == name)
 
 
 def copied_elements(of: Halo) -> int:

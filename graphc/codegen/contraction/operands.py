@@ -191,9 +191,9 @@ def run_on(found: Iterable[Int], outer: Axis, inner: Axis) -> bool:
 class Operand:
     """One side of the product.
 
-    When it is a plain load whose index is a sum of strides, ``strides`` holds them by axis (0
-    where it does not move) and ``base`` the rest; otherwise ``strides`` is None and the value
-    can only be computed point by point.
+    ``load`` is set when it is nothing but a load. When the index of that is a sum of strides,
+    ``strides`` holds them by axis (0 where it does not move) and ``base`` the rest; otherwise
+    ``strides`` is None and the value can only be computed point by point.
     """
 
     expr: Expr
@@ -238,6 +238,7 @@ def operand(
         return plain
     if expr.mask and expr.other != 0:
         return plain
+    plain = replace(plain, load=expr)
     strides: dict[str, Int] = {}
     names = {axis.name for axis in axes}
     for axis in axes:
@@ -246,7 +247,7 @@ def operand(
             return plain
         strides[axis.name] = step
     base = substitute(expr.index, dict.fromkeys(names, 0))
-    return replace(plain, strides=strides, load=expr, base=base)
+    return replace(plain, strides=strides, base=base)
 
 
 def offset(of: Operand, names: Mapping[str, Int]) -> Int:

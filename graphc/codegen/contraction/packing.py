@@ -5,7 +5,7 @@ from graphc.codegen.contraction.halo import Halo
 from graphc.codegen.contraction.operands import Operand, offset
 from graphc.codegen.contraction.tiling import Tiling
 from graphc.codegen.contraction.views import HaloView, Loop, PackView
-from graphc.kernel import Axis, Index, InRange
+from graphc.kernel import Axis, Divisible, Index, InRange
 from graphc.sizes import Int, product, substitute, symbol
 
 _HOW = {"copy": "copied in runs", "across": "transposed", "points": "computed point by point"}
@@ -186,9 +186,10 @@ def halo_view(frame: Frame, of: Halo, start: str) -> HaloView:
         place = symbol(var) + dim.low
         loops.append(Loop(var, "0", str(dim.size)))
         row = row + symbol(var) * dim.pitch
-        source_row = source_row + place * dim.stride
-        text = render.condition(InRange(place, dim.limit))
-        conditions.append(text if dim.low else f"{var} < {dim.limit}")
+        source_row = source_row + place // dim.step * dim.stride
+        conditions.append(render.condition(InRange(place, dim.limit)))
+        if dim.step > 1:
+            conditions.append(render.condition(Divisible(place, dim.step)))
     last = of.dims[-1]
     assert of.operand.load is not None
     sizes = " x ".join(str(dim.size) for dim in of.dims)
@@ -205,7 +206,8 @@ def halo_view(frame: Frame, of: Halo, start: str) -> HaloView:
         inside=" && ".join(conditions) or "true",
         row=render.integer(row),
         source_row=render.integer(source_row),
+        size=last.size,
         before=-last.low,
-        valid=last.limit,
-        after=last.size + last.low - last.limit,
+        valid=-(-last.limit // last.step),
+        step=last.step,
     )

@@ -20,6 +20,7 @@ LATENCY = 4  # cycles until a sum can be added to again
 DEEP = 512  # depth from which it is cut, so that packed panels stay in the caches
 BLOCK = 256  # depth of one cut
 PANEL_BYTES = 256 * 1024  # a matrix read in place should stay in the second-level cache
+PANEL_IN_CACHE = 96 * 1024 - 1  # a panel that is streamed for each strip
 STRIP_BYTES = 32 * 1024  # the lines of a tile read in place should stay in the first
 UNITS = 32  # shares of work wanted: enough to divide evenly among threads
 LINES_PACKED = 128  # lines packed together
@@ -315,14 +316,16 @@ def _vector_plan(
             cycles += strips * panels * (step * depth * done + 20 + size * vectors)
     if direct and _span(sides.lane, sides.nest.depth) * 4 > PANEL_BYTES and _total(lines) > 2:
         cycles *= 1.5
+    if lanes.size * min(depth, BLOCK) * 4 > PANEL_IN_CACHE:
+        cycles *= 1.15
     if not packed and _total(lanes) > 2:
         if lines.size * depth * 4 > STRIP_BYTES:
             cycles *= 1.12
         if any(_aliases(sides.line.stride(axis.name)) for axis, step in lines.pairs if step > 8):
             cycles *= 1.3
     if not direct:
-        run = lanes.axes[-1]
-        cycles += _total(lanes) * lanes.size * depth * pack_cost(sides.lane, run, sides.nest)
+        along = lanes.axes[-1]
+        cycles += _total(lanes) * lanes.size * depth * pack_cost(sides.lane, along, sides.nest)
     if packed:
         run = next((axis for axis, step in reversed(lines.pairs) if step > 1), None)
         cycles += _total(lines) * lines.size * depth * pack_cost(sides.line, run, sides.nest)
@@ -441,12 +444,12 @@ def _dot_candidates(sides: Sides, vectors: Vectors, width: int) -> Iterator[Plan
         if side.strides is None or side.masked or side.stride(axis.name) != 1:
             return
     for lines in _line_tilings(sides.line_axes, 8):
-        for lanes in _line_tilings(sides.lane_axes, 12):
-            both = (lines, lanes)
-            if not all(_direct_lines(sides, tiling) for tiling in both):
-                continue
-            if lines.size * lanes.size + lanes.size + 2 <= vectors.registers:
-                yield _dot_plan(sides, lines, lanes, width)
+        for limit in {(vectors.registers - 2) // (lines.size + 1), 5}:
+            for lanes in _line_tilings(sides.lane_axes, limit):
+                if lines.size * lanes.size + lanes.size + 2 > vectors.registers:
+                    continue
+                if _direct_lines(sides, lines) and _direct_lines(sides, lanes):
+                    yield _dot_plan(sides, lines, lanes, width)
 
 
 def _dot_plan(sides: Sides, lines: Tiling, lanes: Tiling, width: int) -> Plan:

@@ -97,9 +97,10 @@ class HaloView:
     inside: str
     row: str
     source_row: str
+    size: int
     before: int
     valid: int
-    after: int
+    step: int
 
 
 @dataclass(frozen=True)
