@@ -473,6 +473,7 @@ class SequentialLR(LRScheduler):
             group["lr"] = group["initial_lr"]
         for scheduler in schedulers:  # each has counted its own first step: undo, begin the first
             scheduler.last_epoch -= 1
+            scheduler._step_count = 0
         schedulers[0].step()
         self._last_lr = schedulers[0].get_last_lr()
 
@@ -543,7 +544,7 @@ class OneCycleLR(LRScheduler):
         rise = float(pct_start * total_steps) - 1
         phases: list[tuple[float, str, str]] = [(rise, "initial_lr", "max_lr")]
         if three_phase:
-            phases += [(2 * rise + 1, "max_lr", "initial_lr"), (total_steps - 1, "initial_lr",
+            phases += [(2 * rise, "max_lr", "initial_lr"), (total_steps - 1, "initial_lr",
                                                                 "min_lr")]  # fmt: skip
         else:
             phases += [(total_steps - 1, "max_lr", "min_lr")]
@@ -581,14 +582,10 @@ class OneCycleLR(LRScheduler):
                 f"Tried to step {step} times. The specified number of total steps is "
                 f"{self.total_steps}"
             )
-        start = 0.0
-        for end, _, _ in self._phases:
-            if step <= end:
-                break
-            start = end
-        which = next((i for i, p in enumerate(self._phases) if step <= p[0]), -1)
+        which = next((i for i, phase in enumerate(self._phases) if step <= phase[0]), -1)
         end, first, last = self._phases[which]
-        start = self._phases[which - 1][0] if which not in (0, -len(self._phases)) else 0.0
+        which %= len(self._phases)
+        start = self._phases[which - 1][0] if which else 0.0
         share = (step - start) / (end - start)
         rates = []
         for group in self.optimizer.param_groups:
