@@ -88,7 +88,8 @@ def fused(
         for node in plan.stores[group]:
             written += count(node.shape) * node.dtype.itemsize
             stored.append((labels[node], plan.stored.get(node, "result")))
-            loading = (kernels[g] for g in kernels if g in plan.loaders(node))
+            loaders = plan.loaders(node)
+            loading = (name for g, name in kernels.items() if g in loaders)
             readers.append(tuple(name for name in dict.fromkeys(loading) if name != kernel))
         for node in (*group.cores, *plan.stores[group]):
             for at, _ in plan.reads(node, group):
