@@ -7,6 +7,8 @@ import pytest
 
 from graphc.ops import special_functions as ours
 
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # rows silence NumPy themselves
+
 GRID = np.concatenate([np.linspace(-8, 28, 40001), np.geomspace(1e-300, 1, 500)])
 POSITIVE = np.concatenate([np.linspace(0.01, 40, 5001), np.geomspace(1e-6, 1e6, 500)])
 
