@@ -81,7 +81,7 @@ def load_data():
 def train(name, model, train_set, epochs, how):
     """Trains in place; gives the losses, milliseconds per step, and seconds of the first calls."""
     criterion = nn.CrossEntropyLoss()
-    optimizer = optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+    optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     network = graphc.compile(model) if how == "model" else model
 
     def step(images, labels):
@@ -147,7 +147,7 @@ def draw(path, curves, confusion, accuracy):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--compile", choices=("none", "model", "step", "all"), default="all")
     parser.add_argument("--output", type=Path, default=Path("digits_output"))
     options = parser.parse_args()
@@ -167,8 +167,10 @@ def main():
         accuracy = float((predicted == labels).mean())
         curves[name] = losses
         seconds = sum(sum(r.seconds.values()) for r in compiled.receipts) if compiled else 0.0
-        apart = np.abs(losses - next(iter(curves.values()))).max()
-        rows.append((name, 1e3 * np.median(times), seconds, accuracy, apart))
+        apart = np.abs(losses - next(iter(curves.values())))
+        rows.append(
+            (name, 1e3 * np.median(times), seconds, accuracy, apart[:20].max(), apart.max())
+        )
         if compiled is not None:
             folder = options.output / f"{how}_stages"
             shutil.rmtree(folder, ignore_errors=True)
@@ -178,9 +180,12 @@ def main():
     picture = options.output / "digits.png"
     draw(picture, curves, confusion, rows[-1][3])
 
-    print(f"\n{'':>8} {'ms/step':>9} {'compile s':>10} {'accuracy':>9} {'|loss - eager|':>15}")
-    for name, ms, seconds, accuracy, apart in rows:
-        print(f"{name:>8} {ms:9.3f} {seconds:10.2f} {accuracy:9.2%} {apart:15.1e}")
+    # Rounding differs between the runs. Once it decides which of two nearly equal elements a
+    # max-pool picks, the curves part by more than rounding, as they do between any two libraries.
+    print(f"\n{'':>8} {'':>9} {'':>10} {'':>9} {'largest |loss - eager|':>25}")
+    print(f"{'':>8} {'ms/step':>9} {'compile s':>10} {'accuracy':>9} {'20 steps':>12} {'all':>12}")
+    for name, ms, seconds, accuracy, early, apart in rows:
+        print(f"{name:>8} {ms:9.3f} {seconds:10.2f} {accuracy:9.2%} {early:12.1e} {apart:12.1e}")
     print(f"\npicture: {picture}\nIR and generated C: {options.output}/*_stages/")
 
 
