@@ -376,6 +376,9 @@ def coefficient(value: Int, name: str) -> Int | None:
     terms, _ = _split(value)
     total: Int = 0
     for atom, c in terms:
+        if isinstance(atom, Symbol):
+            total = total + c if atom.name == name else total
+            continue
         factors = _factors(atom)
         here = [f for f in factors if isinstance(f, Symbol) and f.name == name]
         if len(here) > 1:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from graphc.codegen.canonical import canonical
 from graphc.codegen.dialect import Dialect
 from graphc.codegen.expressions import Expressions
 from graphc.codegen.layout import indented
@@ -21,6 +22,7 @@ from graphc.kernel import Buffer, HostStep, Launch, Nest, Program, Role
 _LINE = 64
 _MOST_THREADS = 256
 _COMMENT = re.compile(r"[ ]*/\*.*?\*/", re.DOTALL)
+_INDEX = re.compile(r"\bgc_index(_wrapped)?\(")
 _TABLE = (Role.INPUT, Role.OUTPUT, Role.CONSTANT)
 # A function of the C library by the name of a kernel would be replaced by it when linking.
 _LIBRARY = frozenset(
@@ -105,7 +107,7 @@ def render_program(
 
 
 def _distinct(program: Program, dialect: Dialect, line_directives: bool) -> dict[str, Rendered]:
-    """Kernel name -> its source; kernels that differ in name and comments only share one."""
+    """Kernel name -> its source; kernels that differ in names and comments only share one."""
     found: dict[str, Rendered] = {}
     # In the driver kernels, entries and buffers share one scope.
     buffers = {buffer.name for buffer in program.buffers} | set(program.sizes)
@@ -114,17 +116,16 @@ def _distinct(program: Program, dialect: Dialect, line_directives: bool) -> dict
     }
     result: dict[str, Rendered] = {}
     for kernel in program.kernels:
-        text = _COMMENT.sub("", render_kernel(kernel, dialect, "kernel").text)
-        canonical = "\n".join(line for line in text.split("\n") if line)
-        if canonical not in found:
+        key = canonical(kernel)
+        if key not in found:
             name = kernel.name
             if name in _LIBRARY or name in dialect.reserved or name in buffers:
                 name += "_kernel"
             if name in taken:
-                name += f"_{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+                name += f"_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
             taken.add(name)
-            found[canonical] = render_kernel(kernel, dialect, name, line_directives)
-        result[kernel.name] = found[canonical]
+            found[key] = render_kernel(kernel, dialect, name, line_directives)
+        result[kernel.name] = found[key]
     return result
 
 
@@ -193,13 +194,28 @@ class _Driver:
     def _segment(self, entry: str, stages: list[list[Launch]]) -> SegmentView:
         threads = max((self._threads(stage) for stage in stages), default=1)
         views = []
+        stop = self._stop(stages)
         for number, stage in enumerate(stages):
             after = stages[number + 1] if number + 1 < len(stages) else None
             # Two stages that thread 0 runs alone keep their order by themselves.
             alone = after is None or all(self._of(x).alone for x in (*stage, *after))
             calls = self._calls(stage)
-            views.append(StageView(calls, barrier=threads > 1 and not alone))
+            meet = not alone or number + 1 == stop  # all threads stop, or none does
+            views.append(StageView(calls, barrier=threads > 1 and meet, stop=number == stop))
         return SegmentView(entry, f"{entry}_body", self._setup(stages), tuple(views), threads)
+
+    def _stop(self, stages: list[list[Launch]]) -> int | None:
+        """The first stage that writes inputs, where all indices were checked before it."""
+        checks = [any(_INDEX.search(self._of(x).text) for x in stage) for stage in stages]
+        for number, stage in enumerate(stages):
+            if any(self._updates(launch) for launch in stage):
+                return number if any(checks[:number]) and not any(checks[number:]) else None
+        return None
+
+    def _updates(self, launch: Launch) -> bool:
+        written = (p for p in launch.kernel.params if p.written)
+        places = dict(zip((p.name for p in launch.kernel.params), launch.buffers, strict=True))
+        return any(self.buffers[places[p.name]].role is Role.INPUT for p in written)
 
     def _threads(self, stage: list[Launch]) -> int:
         work = sum(

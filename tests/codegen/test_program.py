@@ -9,8 +9,28 @@ from execution import built, program_of, run_program
 from kernels import LITTLE, pointwise, reduced, softmax, updates
 
 from graphc.codegen import CUDA, C, pointer_slots, render_kernel, render_program
+from graphc.codegen.canonical import canonical
 from graphc.dtypes import float32
-from graphc.kernel import Buffer, Combine, HostStep, Kernel, Launch, Param, Program, Role, Skeleton
+from graphc.kernel import (
+    Axis,
+    Buffer,
+    Call,
+    Combine,
+    Const,
+    HostStep,
+    Kernel,
+    Launch,
+    Let,
+    Load,
+    Nest,
+    Param,
+    Phase,
+    Program,
+    Ref,
+    Role,
+    Skeleton,
+    Store,
+)
 from graphc.sizes import symbol
 
 
@@ -39,6 +59,37 @@ def test_identical_kernels_are_rendered_once():
     assert [unit.filename for unit in source.units] == ["double_tanh.c", "program.c"]
     assert source.kernels == {"double_tanh": "double_tanh", "again": "double_tanh"}
     assert source.units[-1].text.count("double_tanh(t, ") == 2
+
+
+def scaled(factor, source="x", local="h", axis="i", label=""):
+    """y = factor * x, with names to choose."""
+    at = symbol(axis, 1000)
+    value = Let(local, Load(source, at, float32), label)
+    doubled = Call("({0} * {1})", (Ref(local, float32), Const(factor, float32)), float32)
+    phase = Phase(body=(value,), stores=(Store("y", at, doubled),))
+    params = (Param(source, float32, (1000,)), Param("y", float32, (1000,), written=True))
+    return Kernel("scaled", params, (Nest((Axis(axis, 1000),), (phase,)),))
+
+
+def test_names_do_not_tell_kernels_apart():
+    assert canonical(scaled(2.0)) == canonical(scaled(2.0, "y0", "value", "j", "net.py:3"))
+
+
+@pytest.mark.parametrize(("one", "other"), [(0.0, -0.0), (1.0, 1), (1, True), (2.0, 3.0)])
+def test_values_tell_kernels_apart(one, other):
+    assert canonical(scaled(one)) != canonical(scaled(other))
+
+
+def test_which_buffer_is_read_tells_kernels_apart():
+    def difference(left, right):
+        kernel = scaled(1.0)
+        at = symbol("i", 1000)
+        value = Call("({0} - {1})", (Load(left, at, float32), Load(right, at, float32)), float32)
+        phase = Phase(stores=(Store("y", at, value),))
+        params = (Param("a", float32, (1000,)), Param("b", float32, (1000,)), kernel.params[1])
+        return replace(kernel, params=params, nests=(Nest((Axis("i", 1000),), (phase,)),))
+
+    assert canonical(difference("a", "b")) != canonical(difference("b", "a"))
 
 
 def test_unlike_kernels_of_one_name_are_told_apart():
