@@ -56,7 +56,7 @@ class _Canonical:
         self._numbers: dict[str, int] = {}
 
     def text(self, value: Any) -> str:
-        kind = type(value)
+        kind: Any = type(value)
         if isinstance(value, dtype):
             return value.short
         if isinstance(value, Template):  # its fields name buffers that were met as params
