@@ -50,3 +50,13 @@ def test_every_target_and_file_named_exists():
     assert set(targets) <= set(known)
     for name in re.findall(r"`((?:tests|examples|templates|runtime|graphc)/[\w/.-]*)`", README):
         assert (ROOT / name).exists(), name
+
+
+def test_every_module_of_the_architecture_exists():
+    section = README.split("## Architecture")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| [a-z ]+ \| (.*?) \|", section, flags=re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"`(\w+)/?`", row)]
+    assert len(names) > 20
+    for name in names:
+        module = ROOT / "graphc" / name
+        assert module.is_dir() or module.with_suffix(".py").exists(), name
