@@ -54,6 +54,9 @@ class Lowered:
 def lower(graph: Graph, *, threads: int) -> Lowered:
     """Kernels, stages and memory for a graph of primitive rows.
 
+    ``threads`` is what the program will mostly run with. Nothing depends on it today: sums are
+    divided in the same way for any number, so that results do not change with it.
+
     Raises GraphError for rows that have to be decomposed first.
     """
     return _Lowering(graph, threads).run()
