@@ -1,9 +1,9 @@
 /* Building blocks of contractions: vectors of float and double with unaligned and partial loads,
- * transposition, and sums of lanes. Written with the vector extensions that gcc and clang share; the
- * few x86 builtins are used where the compiler and the target have them.
+ * transposition, and sums of lanes. Written with the vector extensions that gcc and clang share;
+ * the few x86 builtins are used where the compiler and the target have them.
  *
- * A vector type is named after its element and its lanes (gc_f32x16). Generated code picks one width
- * for a program; a width that the target lacks still works, the compiler splits it. */
+ * A vector type is named after its element and its lanes (gc_f32x16). Generated code picks one
+ * width for a program; a width that the target lacks still works, the compiler splits it. */
 #ifndef GC_GEMM_H
 #define GC_GEMM_H
 
@@ -29,20 +29,20 @@ GC_INLINE int64_t gc_most(int64_t a, int64_t b) { return a > b ? a : b; }
 #define GC_FORGET_LOADS __asm__ volatile("" : : : "memory")
 
 #define GC_DEFINE_VECTOR(V, T, LANES)                                                              \
-    typedef T V __attribute__((vector_size(LANES * sizeof(T))));                                   \
-    typedef T V##_anywhere                                                                         \
+    typedef T gc_##V __attribute__((vector_size(LANES * sizeof(T))));                              \
+    typedef T gc_##V##_anywhere                                                                    \
         __attribute__((vector_size(LANES * sizeof(T)), aligned(sizeof(T)), may_alias));            \
-    GC_INLINE V gc_load_##V(const T *from) { return *(const V##_anywhere *)from; }                 \
-    GC_INLINE void gc_store_##V(T *to, V value) { *(V##_anywhere *)to = value; }                   \
+    GC_INLINE gc_##V gc_load_##V(const T *from) { return *(const gc_##V##_anywhere *)from; }       \
+    GC_INLINE void gc_store_##V(T *to, gc_##V value) { *(gc_##V##_anywhere *)to = value; }         \
     /* Lanes [low, high) from memory, zero elsewhere; nothing else is read. */                     \
-    GC_INLINE V gc_load_between_plain_##V(const T *from, int64_t low, int64_t high) {              \
-        V value = {0};                                                                             \
+    GC_INLINE gc_##V gc_load_between_plain_##V(const T *from, int64_t low, int64_t high) {         \
+        gc_##V value = {0};                                                                        \
         for (int lane = 0; lane < LANES; lane++) {                                                 \
             if (lane >= low && lane < high) value[lane] = from[lane];                              \
         }                                                                                          \
         return value;                                                                              \
     }                                                                                              \
-    GC_INLINE T gc_sum_##V(V value) {                                                              \
+    GC_INLINE T gc_sum_##V(gc_##V value) {                                                         \
         T lanes[LANES];                                                                            \
         gc_store_##V(lanes, value);                                                                \
         for (int half = LANES / 2; half > 0; half /= 2) {                                          \
@@ -61,12 +61,12 @@ GC_INLINE int64_t gc_most(int64_t a, int64_t b) { return a > b ? a : b; }
 #define GC_KEEP(vector)
 #endif
 
-GC_DEFINE_VECTOR(gc_f32x4, float, 4)
-GC_DEFINE_VECTOR(gc_f32x8, float, 8)
-GC_DEFINE_VECTOR(gc_f32x16, float, 16)
-GC_DEFINE_VECTOR(gc_f64x2, double, 2)
-GC_DEFINE_VECTOR(gc_f64x4, double, 4)
-GC_DEFINE_VECTOR(gc_f64x8, double, 8)
+GC_DEFINE_VECTOR(f32x4, float, 4)
+GC_DEFINE_VECTOR(f32x8, float, 8)
+GC_DEFINE_VECTOR(f32x16, float, 16)
+GC_DEFINE_VECTOR(f64x2, double, 2)
+GC_DEFINE_VECTOR(f64x4, double, 4)
+GC_DEFINE_VECTOR(f64x8, double, 8)
 
 /* ----------------------------------------------------------------------------- partial loads */
 
@@ -78,48 +78,48 @@ GC_INLINE uint32_t gc_lane_mask(int64_t low, int64_t high) {
 }
 
 #define GC_LOAD_BETWEEN_PLAIN(V, T)                                                                \
-    GC_INLINE V gc_load_between_##V(const T *from, int64_t low, int64_t high) {                    \
+    GC_INLINE gc_##V gc_load_between_##V(const T *from, int64_t low, int64_t high) {               \
         return gc_load_between_plain_##V(from, low, high);                                         \
     }
 
-GC_LOAD_BETWEEN_PLAIN(gc_f32x4, float)
-GC_LOAD_BETWEEN_PLAIN(gc_f64x2, double)
+GC_LOAD_BETWEEN_PLAIN(f32x4, float)
+GC_LOAD_BETWEEN_PLAIN(f64x2, double)
 
 #if defined(__AVX512F__) && __has_builtin(__builtin_ia32_loadups512_mask) &&                       \
     __has_builtin(__builtin_ia32_loadupd512_mask)
-GC_INLINE gc_f32x16 gc_load_between_gc_f32x16(const float *from, int64_t low, int64_t high) {
+GC_INLINE gc_f32x16 gc_load_between_f32x16(const float *from, int64_t low, int64_t high) {
     const gc_f32x16 zero = {0};
     return __builtin_ia32_loadups512_mask((const void *)from, zero,
                                           (uint16_t)gc_lane_mask(low, high));
 }
-GC_INLINE gc_f64x8 gc_load_between_gc_f64x8(const double *from, int64_t low, int64_t high) {
+GC_INLINE gc_f64x8 gc_load_between_f64x8(const double *from, int64_t low, int64_t high) {
     const gc_f64x8 zero = {0};
     return __builtin_ia32_loadupd512_mask((const void *)from, zero,
                                           (uint8_t)gc_lane_mask(low, high));
 }
 #else
-GC_LOAD_BETWEEN_PLAIN(gc_f32x16, float)
-GC_LOAD_BETWEEN_PLAIN(gc_f64x8, double)
+GC_LOAD_BETWEEN_PLAIN(f32x16, float)
+GC_LOAD_BETWEEN_PLAIN(f64x8, double)
 #endif
 
 #if defined(__AVX2__) && __has_builtin(__builtin_ia32_maskloadps256) &&                            \
     __has_builtin(__builtin_ia32_maskloadpd256)
 typedef int gc_i32x8 __attribute__((vector_size(32)));
 typedef long long gc_i64x4 __attribute__((vector_size(32)));
-GC_INLINE gc_f32x8 gc_load_between_gc_f32x8(const float *from, int64_t low, int64_t high) {
+GC_INLINE gc_f32x8 gc_load_between_f32x8(const float *from, int64_t low, int64_t high) {
     const gc_i32x8 lane = {0, 1, 2, 3, 4, 5, 6, 7};
     const int first = low < 0 ? 0 : low > 8 ? 8 : (int)low;
     const int end = high < 0 ? 0 : high > 8 ? 8 : (int)high;
     return __builtin_ia32_maskloadps256((const void *)from, (lane >= first) & (lane < end));
 }
-GC_INLINE gc_f64x4 gc_load_between_gc_f64x4(const double *from, int64_t low, int64_t high) {
+GC_INLINE gc_f64x4 gc_load_between_f64x4(const double *from, int64_t low, int64_t high) {
     const gc_i64x4 lane = {0, 1, 2, 3};
     return __builtin_ia32_maskloadpd256((const void *)from,
                                         (lane >= (long long)low) & (lane < (long long)high));
 }
 #else
-GC_LOAD_BETWEEN_PLAIN(gc_f32x8, float)
-GC_LOAD_BETWEEN_PLAIN(gc_f64x4, double)
+GC_LOAD_BETWEEN_PLAIN(f32x8, float)
+GC_LOAD_BETWEEN_PLAIN(f64x4, double)
 #endif
 
 /* ----------------------------------------------------------------------------- transposition */
@@ -127,10 +127,10 @@ GC_LOAD_BETWEEN_PLAIN(gc_f64x4, double)
 /* Interleaving the first half of the rows with the second half, log2(LANES) times, transposes:
  * each round moves one bit of the row number into the column number. */
 #define GC_DEFINE_TRANSPOSE(V, T, LANES, ROUNDS)                                                   \
-    GC_INLINE void gc_transpose_##V(V row[LANES]) {                                                \
+    GC_INLINE void gc_transpose_##V(gc_##V row[LANES]) {                                           \
         GC_UNROLL                                                                                  \
         for (int round = 0; round < ROUNDS; round++) {                                             \
-            V next[LANES];                                                                         \
+            gc_##V next[LANES];                                                                    \
             GC_UNROLL                                                                              \
             for (int i = 0; i < LANES / 2; i++) {                                                  \
                 next[2 * i] = GC_INTERLEAVE_LOW_##LANES(row[i], row[i + LANES / 2]);               \
@@ -140,14 +140,14 @@ GC_LOAD_BETWEEN_PLAIN(gc_f64x4, double)
             for (int i = 0; i < LANES; i++) row[i] = next[i];                                      \
         }                                                                                          \
     }                                                                                              \
-    /* to[j * to_stride + i] = from[i * from_stride + j] for j < LANES and i < rows <= LANES, and   \
+    /* to[j * to_stride + i] = from[i * from_stride + j] for j < LANES and i < rows <= LANES, and  \
      * zeros for the i up to LANES. */                                                             \
     GC_INLINE void gc_turn_##V(const T *from, int64_t from_stride, int rows, T *to,                \
                                int64_t to_stride) {                                                \
-        V row[LANES];                                                                              \
+        gc_##V row[LANES];                                                                         \
         GC_UNROLL                                                                                  \
         for (int i = 0; i < LANES; i++) {                                                          \
-            row[i] = i < rows ? gc_load_##V(from + i * from_stride) : (V){0};                      \
+            row[i] = i < rows ? gc_load_##V(from + i * from_stride) : (gc_##V){0};                 \
         }                                                                                          \
         gc_transpose_##V(row);                                                                     \
         GC_UNROLL                                                                                  \
@@ -160,14 +160,14 @@ GC_LOAD_BETWEEN_PLAIN(gc_f64x4, double)
                                         int64_t count, T *restrict to, int64_t to_stride) {        \
         for (int64_t k = 0; k < count; k += LANES) {                                               \
             const int64_t left = count - k;                                                        \
-            V row[LANES];                                                                          \
+            gc_##V row[LANES];                                                                     \
             if (rows == LANES && left >= LANES) {                                                  \
                 GC_UNROLL                                                                          \
                 for (int r = 0; r < LANES; r++) row[r] = gc_load_##V(from + r * from_stride + k);  \
             } else {                                                                               \
                 GC_UNROLL                                                                          \
                 for (int r = 0; r < LANES; r++) {                                                  \
-                    row[r] = (V){0};                                                               \
+                    row[r] = (gc_##V){0};                                                          \
                     if (r < rows) {                                                                \
                         row[r] = left >= LANES                                                     \
                                      ? gc_load_##V(from + r * from_stride + k)                     \
@@ -200,11 +200,11 @@ GC_LOAD_BETWEEN_PLAIN(gc_f64x4, double)
 #define GC_INTERLEAVE_HIGH_16(a, b)                                                                \
     GC_SHUFFLE(16, a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 
-GC_DEFINE_TRANSPOSE(gc_f32x4, float, 4, 2)
-GC_DEFINE_TRANSPOSE(gc_f32x8, float, 8, 3)
-GC_DEFINE_TRANSPOSE(gc_f32x16, float, 16, 4)
-GC_DEFINE_TRANSPOSE(gc_f64x2, double, 2, 1)
-GC_DEFINE_TRANSPOSE(gc_f64x4, double, 4, 2)
-GC_DEFINE_TRANSPOSE(gc_f64x8, double, 8, 3)
+GC_DEFINE_TRANSPOSE(f32x4, float, 4, 2)
+GC_DEFINE_TRANSPOSE(f32x8, float, 8, 3)
+GC_DEFINE_TRANSPOSE(f32x16, float, 16, 4)
+GC_DEFINE_TRANSPOSE(f64x2, double, 2, 1)
+GC_DEFINE_TRANSPOSE(f64x4, double, 4, 2)
+GC_DEFINE_TRANSPOSE(f64x8, double, 8, 3)
 
 #endif

@@ -1,6 +1,7 @@
 """Contractions against NumPy in float64, on one thread and on two."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -340,3 +341,23 @@ def test_one_plan_for_any_number_of_threads():
     assert first == render_kernel(kernel, C).text
     assert "joined in order" in first
     assert program_of(kernel).kernels == (kernel,)
+
+
+GOLDENS = {
+    "linear": matmul(64, 120, 400, right_turned=True, relu=True),
+    "product_in_blocks": matmul(300, 500, 1024),
+    "convolution": convolution(64, 6, (14, 14), 16, (5, 5)),
+    "convolution_padded": convolution(8, 64, (56, 56), 64, (3, 3), padding=1),
+    "input_gradient": input_gradient(64, 6, (14, 14), 16, 5),
+    "weight_gradient": weight_gradient(64, 1, (32, 32), 6, 5),
+}
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_golden_text(name, update_golden):
+    """Schedules are choices: a change of one shows here. Update as in test_goldens.py."""
+    text = render_kernel(GOLDENS[name], C).text
+    path = Path(__file__).parent / "goldens" / f"contraction_{name}.c"
+    if update_golden:
+        path.write_text(text)
+    assert text == path.read_text(), f"{path} differs"

@@ -65,7 +65,7 @@ class Frame:
 
     @property
     def vector(self) -> str:
-        return f"gc_{self.short}x{self.width}"
+        return f"{self.short}x{self.width}"
 
     @property
     def direct_lines(self) -> bool:

@@ -208,7 +208,7 @@ class _Builder:
         strips, panels = plan.strips_per_unit, plan.panels_per_unit
         return [
             *self.frame.batch(self.frame.nest.batch),
-            ("split", plan.splits, 1),
+            *([("split", plan.splits, 1)] if plan.splits > 1 else []),
             ("strip_begin", (self.strips + (strips - 1)) // strips, strips),
             ("panel_begin", (self.panels + (panels - 1)) // panels, panels),
         ]
