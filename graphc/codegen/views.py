@@ -152,10 +152,15 @@ class KernelView:
 
 @dataclass(frozen=True)
 class StageView:
-    """Calls that do not depend on each other, and whether threads must meet after them."""
+    """Calls that do not depend on each other, and whether threads must meet after them.
+
+    With ``stop`` the program ends before this stage if an index was out of range: what the caller
+    passed is written from here on, and stays as it was.
+    """
 
     calls: tuple[str, ...]
     barrier: bool
+    stop: bool = False
 
 
 @dataclass(frozen=True)
