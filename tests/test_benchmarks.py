@@ -56,3 +56,14 @@ def test_an_unknown_contender_is_refused(tmp_path):
     done = run(tmp_path, "--contender", "MATLAB")
     assert done.returncode == 2
     assert "no contender begins with MATLAB" in done.stderr
+
+
+def test_products_in_gflops():
+    """Its results are compared with NumPy's; here it matters that it runs to the end."""
+    gemm = RUN.parent / "gemm.py"
+    short = ("--rounds", "1", "--seconds", "0.01", "linear", "LeNet")
+    done = subprocess.run(
+        [sys.executable, str(gemm), *short], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("graphc") == 5
