@@ -147,7 +147,7 @@ def draw(path, curves, confusion, accuracy):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--compile", choices=("none", "model", "step", "all"), default="all")
     parser.add_argument("--output", type=Path, default=Path("digits_output"))
     options = parser.parse_args()

@@ -74,7 +74,7 @@ class Scalar:
     """One scalar expression per element, in C that both targets accept.
 
     ``{0}``, ``{1}`` are the operands, ``{t}`` the short name of the type computed in (float32 for
-    float16 and bfloat16), ``{c}`` its C name. ``integer`` and ``boolean`` replace the text for
+    float16 and bfloat16), ``{c}`` its C name, ``{s}`` the short name of the first operand's type. ``integer`` and ``boolean`` replace the text for
     those dtypes. Attributes of the node are available by name (``{decimals}``).
     """
 
@@ -510,9 +510,7 @@ class Graph:
     def __str__(self) -> str:
         return format_graph(self)
 
-    def rebuild(
-        self, replace: Callable[[Builder, Node, tuple[Node, ...]], Node | None]
-    ) -> "Graph":
+    def rebuild(self, replace: Callable[[Builder, Node, tuple[Node, ...]], Node | None]) -> "Graph":
         """A new graph: ``replace(builder, node, new_inputs)`` gives each node's successor.
 
         None keeps the operation. Names and locations follow along; dead code falls away.
@@ -642,8 +640,9 @@ def format_graph(graph: Graph) -> str:
             continue
         arguments = [names[n] for n in node.inputs]
         arguments += [
-            f"{k}={format_attr(v)}" for k, v in node.attrs.items() if node.op is not CONSTANT
-            or k != "type"
+            f"{k}={format_attr(v)}"
+            for k, v in node.attrs.items()
+            if node.op is not CONSTANT or k != "type"
         ]
         left = f"    {names[node]}: {node.type} = {node.op.name}({', '.join(arguments)})"
         where = graph.locations.get(node)

@@ -94,7 +94,8 @@ class Elements:
             text = lower.boolean
         if text == "{0}":
             return arguments[0]
-        return rounded(Call(_filled(text, kind, node.attrs), arguments, node.dtype))
+        source = node.inputs[0].dtype
+        return rounded(Call(_filled(text, kind, source, node.attrs), arguments, node.dtype))
 
     def _mapped(self, node: Node, lower: IndexMap, index: Index, guard: Guard) -> Expr:
         types = [x.type for x in node.inputs]
@@ -216,14 +217,17 @@ def computed_in(node: Node) -> DType:
     return node.dtype
 
 
-def _filled(text: str, kind: DType, attrs: Mapping[str, Any]) -> str:
+def _filled(text: str, kind: DType, source: DType, attrs: Mapping[str, Any]) -> str:
     """A row's text with type names and attributes put in; the operands stay ``{0}``, ``{1}``."""
-    short = "f32" if kind in _HALVES else kind.short
-    c = "float" if kind in _HALVES else kind.c
+    words = {
+        "t": "f32" if kind in _HALVES else kind.short,
+        "c": "float" if kind in _HALVES else kind.c,
+        "s": "f32" if source in _HALVES else source.short,
+    }
 
     def word(match: "re.Match[str]") -> str:
         name = match[1]
-        return short if name == "t" else c if name == "c" else str(attrs[name])
+        return words[name] if name in words else str(attrs[name])
 
     return _FIELD.sub(word, text)
 

@@ -398,7 +398,7 @@ CAST = register(
         lambda x, *, dtype: x.with_dtype(dtype),
         _cast,
         # The type computed in is that of the attribute: a cast is known by where it leads.
-        Scalar("(({c}){0})", boolean="({0} != 0)"),
+        Scalar("gc_{s}_to_{t}({0})"),
         lambda g, _y, _x, *, dtype: (row.cast(g, dtype=_x.dtype),),  # noqa: ARG005
         samples=_cast_samples,
         reference=lambda x, *, dtype: (

@@ -5,15 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from contractions import (
-    call,
-    convolution,
-    evaluate,
-    input_gradient,
-    matmul,
-    weight_gradient,
-)
-from execution import built, program_of, run_kernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +13,15 @@ from graphc.dtypes import bfloat16, float16, float32, float64, int32, int64
 from graphc.kernel import Axis, Const, Contraction, Kernel, Let, Load, Param, Phase, Ref, Store
 from graphc.sizes import evaluate as size_value
 from graphc.sizes import symbol
+from tests.codegen.contractions import (
+    call,
+    convolution,
+    evaluate,
+    input_gradient,
+    matmul,
+    weight_gradient,
+)
+from tests.codegen.execution import built, program_of, run_kernel
 
 
 def arrays_for(kernel, sizes=None, seed=0):

@@ -5,22 +5,6 @@ from dataclasses import replace
 import ml_dtypes
 import numpy as np
 import pytest
-from execution import built, program_of, run_kernel, run_program
-from kernels import (
-    LITTLE,
-    MUCH,
-    call,
-    gather,
-    halves,
-    max_pool,
-    padded,
-    pointwise,
-    positions,
-    reduced,
-    scatter_add,
-    softmax,
-    updates,
-)
 
 from graphc.backends.c import IndexReport
 from graphc.dtypes import bfloat16, bool_, float32, float64, int32, int64
@@ -40,6 +24,22 @@ from graphc.kernel import (
     Store,
 )
 from graphc.sizes import symbol
+from tests.codegen.execution import built, program_of, run_kernel, run_program
+from tests.codegen.kernels import (
+    LITTLE,
+    MUCH,
+    call,
+    gather,
+    halves,
+    max_pool,
+    padded,
+    pointwise,
+    positions,
+    reduced,
+    scatter_add,
+    softmax,
+    updates,
+)
 
 THREADS = pytest.mark.parametrize("threads", [1, 2])
 rng = np.random.default_rng(0)

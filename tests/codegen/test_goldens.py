@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from kernels import golden_kernels
 
 from graphc.codegen import CUDA, C, render_kernel
 from graphc.resources import resources
+from tests.codegen.kernels import golden_kernels
 
 GOLDENS = Path(__file__).parent / "goldens"
 KERNELS = golden_kernels()

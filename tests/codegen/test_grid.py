@@ -1,11 +1,11 @@
 """Blocks and threads of CUDA launches."""
 
 import pytest
-from kernels import pointwise, reduced, scatter_add, softmax, updates
 
 from graphc.codegen import Grid, launch_grid
 from graphc.kernel import Combine, Skeleton
 from graphc.sizes import symbol
+from tests.codegen.kernels import pointwise, reduced, scatter_add, softmax, updates
 
 N = symbol("n")
 

@@ -5,8 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from execution import built, program_of, run_program
-from kernels import LITTLE, pointwise, reduced, softmax, updates
 
 from graphc.codegen import CUDA, C, pointer_slots, render_kernel, render_program
 from graphc.codegen.canonical import canonical
@@ -32,6 +30,8 @@ from graphc.kernel import (
     Store,
 )
 from graphc.sizes import symbol
+from tests.codegen.execution import built, program_of, run_program
+from tests.codegen.kernels import LITTLE, pointwise, reduced, softmax, updates
 
 
 def buffer(name, *shape, role=Role.INTERMEDIATE, **places):

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from graphc.dtypes import from_short
@@ -188,11 +187,10 @@ def _joint(a: Any, b: Any) -> Any:
 
 def call(name: str, args: list[Any]) -> Any:
     """A runtime function."""
-    if name.startswith("gc_f32_to_"):
-        kind = {"f16": np.float16, "bf16": ml_dtypes.bfloat16}[name[10:]]
-        return np.asarray(args[0], np.float32).astype(kind)
-    if name.endswith("_to_f32"):
-        return np.asarray(args[0]).astype(np.float32)
+    if "_to_" in name:
+        source, target = (from_short(s) for s in name.removeprefix("gc_").split("_to_"))
+        value = np.asarray(args[0]).astype(source.numpy)
+        return OPS["cast"].evaluate(value, dtype=target)
     stem, _, short = name.removeprefix("gc_").rpartition("_")
     arrays = [np.asarray(a) for a in args]
     if stem in ("uniform", "normal"):

@@ -11,7 +11,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from c_text import compute
 
 from graphc import dtypes
 from graphc.kernel import (
@@ -36,6 +35,7 @@ from graphc.kernel import (
     Store,
 )
 from graphc.sizes import Atom, FloorDiv, Int, Mod, Product, Symbol, symbols
+from tests.lowering.c_text import compute
 
 Array = np.ndarray[Any, Any]
 _HALVES = (dtypes.float16, dtypes.bfloat16)

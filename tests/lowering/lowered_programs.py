@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from loop_machine import run_program
 
 import graphc.ops  # noqa: F401 - fills the registry
 from graphc import dtypes
@@ -14,6 +13,7 @@ from graphc.lowering import Lowered, lower
 from graphc.ops.rules import row
 from graphc.passes import run_pipeline
 from graphc.passes.interpret import evaluate
+from tests.lowering.loop_machine import run_program
 
 Array = np.ndarray[Any, Any]
 F32 = dtypes.float32

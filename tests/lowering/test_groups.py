@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lowered_programs import F32, arguments, check, full, graph_of, kernel_names, row
 
 from graphc import dtypes
 from graphc.autodiff import gradients
@@ -12,6 +11,7 @@ from graphc.ir import Node
 from graphc.kernel import Contraction, Nest, Skeleton
 from graphc.lowering import Lowered, lower
 from graphc.lowering.rewriting import phase_indices
+from tests.lowering.lowered_programs import F32, arguments, check, full, graph_of, kernel_names, row
 
 
 def only(lowered: Lowered) -> Any:

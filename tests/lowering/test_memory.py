@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lowered_programs import check, graph_of, row
 
 from graphc.ir import Node
 from graphc.lowering.memory import ALIGNMENT, Lifetime, peak, planned
+from tests.lowering.lowered_programs import check, graph_of, row
 
 spans = st.tuples(
     st.integers(1, 400), st.integers(0, 30), st.integers(0, 6)

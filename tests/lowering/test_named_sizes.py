@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loop_machine import run_program
-from lowered_programs import F32, row, same
 
 from graphc.errors import GraphError
 from graphc.ir import Builder, Graph, Node, TensorType
 from graphc.lowering import lower
 from graphc.passes.interpret import evaluate
 from graphc.sizes import Int, symbol
+from tests.lowering.loop_machine import run_program
+from tests.lowering.lowered_programs import F32, row, same
 
 N = symbol("n")
 

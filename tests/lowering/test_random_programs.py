@@ -4,10 +4,10 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lowered_programs import check, full, graph_of, row
 
 from graphc import dtypes
 from graphc.ir import Node
+from tests.lowering.lowered_programs import check, full, graph_of, row
 
 SIZES = (1, 2, 3, 4)
 UNARY = ("neg", "relu", "tanh", "abs", "sigmoid", "square")

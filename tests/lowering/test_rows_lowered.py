@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loop_machine import run_program
-from lowered_programs import constants, same
 
 from graphc.dtypes import from_numpy_dtype
 from graphc.ir import OPS, Builder, Graph, Host, Leaf, Named, Sample, TensorType
 from graphc.lowering import lower
 from graphc.passes import run_pipeline
 from graphc.passes.interpret import evaluate
+from tests.lowering.loop_machine import run_program
+from tests.lowering.lowered_programs import constants, same
 
 _WITHOUT = (Host, Leaf, Named)
 

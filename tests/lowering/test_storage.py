@@ -1,9 +1,8 @@
 """Which values get memory: as few bytes as the nests that compute them again need."""
 
-from lowered_programs import check, graph_of, row
-
 from graphc.ir import Node
 from graphc.lowering import Lowered
+from tests.lowering.lowered_programs import check, graph_of, row
 
 
 def kept(lowered: Lowered) -> list[str]:

@@ -3,13 +3,13 @@
 from typing import Any
 
 import numpy as np
-from lowered_programs import arguments, check, graph_of, kernel_names, row
 
 from graphc import dtypes
 from graphc.autodiff import gradients
 from graphc.ir import Graph, Node
 from graphc.kernel import Contraction
 from graphc.lowering import lower
+from tests.lowering.lowered_programs import arguments, check, graph_of, kernel_names, row
 
 F32 = dtypes.float32
 PARAMETERS = (

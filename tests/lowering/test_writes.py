@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from lowered_programs import check, graph_of, kernel_names, row
-
 from graphc.ir import Node
 from graphc.kernel import Role
 from graphc.lowering import lower
+from tests.lowering.lowered_programs import check, graph_of, kernel_names, row
 
 
 def test_the_updates_of_an_optimizer_are_one_kernel_without_memory_of_its_own() -> None:

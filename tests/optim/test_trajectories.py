@@ -45,7 +45,7 @@ def network(t):
 
 
 def make(t, text, parameters):
-    return eval(f"o.{text}", {"o": t.optim, "p": parameters})  # noqa: S307 - the table above
+    return eval(f"o.{text}", {"o": t.optim, "p": parameters})
 
 
 def train(t, net, optimizer, steps, schedule=None):
@@ -160,7 +160,7 @@ def groups(t):
 
 
 def schedule(t, text, optimizer):
-    return eval(text, {"o": optimizer, **vars(t.optim.lr_scheduler)})  # noqa: S307 - the table
+    return eval(text, {"o": optimizer, **vars(t.optim.lr_scheduler)})
 
 
 @pytest.mark.parametrize("text", SCHEDULES)
