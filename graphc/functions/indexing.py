@@ -9,7 +9,7 @@ from graphc.errors import DimensionError
 from graphc.functions.creation import as_tensor
 from graphc.functions.dims import normalise_dim
 from graphc.functions.promotion import cast
-from graphc.functions.registry import fitted, tensor_function
+from graphc.functions.registry import fitted, locating, tensor_function
 from graphc.ir import CPU
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
@@ -319,6 +319,6 @@ def _iterate(self: Tensor) -> Any:
     return iter(self.unbind(0))  # type: ignore[attr-defined]
 
 
-setattr(Tensor, "__getitem__", getitem)  # noqa: B010 - mypy knows the declarations
-setattr(Tensor, "__setitem__", setitem)  # noqa: B010
+setattr(Tensor, "__getitem__", locating(getitem, "indexing"))  # noqa: B010 - mypy knows the declarations
+setattr(Tensor, "__setitem__", locating(setitem, "index assignment"))  # noqa: B010
 setattr(Tensor, "__iter__", _iterate)  # noqa: B010

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from graphc import dtypes
+from graphc.errors import TraceError, located
 from graphc.functions.promotion import cast
 from graphc.ops import OPS
 from graphc.tape import Storage
@@ -42,15 +43,32 @@ def tensor_function(
             aliases=aliases,
             public=public,
         )
-    complete = _with_out(function) if out else function
+    complete = locating(_with_out(function) if out else function, name or function.__name__)
     for each in (name or function.__name__, *aliases):
         if public:
             FUNCTIONS[each] = complete
         if method:
             setattr(Tensor, each, complete)
         if inplace:
-            setattr(Tensor, f"{each}_", _in_place(function, each))
+            setattr(Tensor, f"{each}_", locating(_in_place(function, each), f"{each}_"))
     return complete
+
+
+def locating(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The function; what it refuses names it, its tensors and the user's line."""
+
+    @functools.wraps(function)
+    def with_place(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except TraceError:
+            raise  # these speak of a line already
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+            given = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
+            located(error, name, *given)
+            raise
+
+    return with_place
 
 
 def _with_out(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from tests.compile.comparing import assert_same, compare
 
 import graphc as torch
 from graphc import nn
 from graphc.generator import Generator
+from tests.compile.comparing import assert_same, compare
 
 
 class Pair(NamedTuple):
