@@ -165,6 +165,7 @@ class Optimizer:
     def create(self, p: Tensor, **entries: Any) -> dict[str, Any]:
         """The state of a parameter; what is missing is made: a float a float32 number, None zeros.
 
+        Names that begin with an underscore stay out of :meth:`state_dict`.
         State lives longer than a trace, so it is made outside of the active one.
         """
         state = self.state[p]
@@ -201,7 +202,12 @@ class Optimizer:
             packed = {k: v for k, v in group.items() if k != "params"}
             packed["params"] = [numbers[id(p)] for p in group["params"]]
             groups.append(packed)
-        state = {numbers[id(p)] if isinstance(p, Tensor) else p: v for p, v in self.state.items()}
+        state = {
+            numbers[id(p)] if isinstance(p, Tensor) else p: {
+                name: value for name, value in values.items() if not name.startswith("_")
+            }
+            for p, values in self.state.items()
+        }
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from graphc.functions.pointwise import where
 from graphc.optim.optimizer import Optimizer, check
 
 
@@ -58,8 +59,10 @@ class SGD(Optimizer):
         if dampening == 0:  # from zeros, so that the first step is like all others
             buffer = self.create(p, momentum_buffer=None)["momentum_buffer"]
             return buffer.mul_(momentum).add_(grad)
-        known = "momentum_buffer" in self.state[p]
-        buffer = self.create(p, momentum_buffer=None)["momentum_buffer"]
-        if not known:
-            return buffer.copy_(grad)
-        return buffer.mul_(momentum).add_(grad, alpha=1 - dampening)
+        # The first buffer is the gradient itself. Whether this is the first step is state too, so
+        # that a compiled step need not know.
+        first = 0.0 if "momentum_buffer" in self.state[p] else 1.0
+        state = self.create(p, momentum_buffer=None, _first=first)
+        share = where(state["_first"] > 0, grad, grad * (1 - dampening))
+        state["_first"].zero_()
+        return state["momentum_buffer"].mul_(momentum).add_(share)
