@@ -54,7 +54,7 @@ class Net(nn.Module):
 
 def resample(images, size):
     """Bilinear interpolation of (n, h, w) images to (n, size, size)."""
-    n, height, width = images.shape
+    height = images.shape[1]
     place = (np.arange(size) + 0.5) * height / size - 0.5
     low = np.clip(np.floor(place).astype(int), 0, height - 1)
     high = np.clip(low + 1, 0, height - 1)

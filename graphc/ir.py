@@ -74,8 +74,9 @@ class Scalar:
     """One scalar expression per element, in C that both targets accept.
 
     ``{0}``, ``{1}`` are the operands, ``{t}`` the short name of the type computed in (float32 for
-    float16 and bfloat16), ``{c}`` its C name, ``{s}`` the short name of the first operand's type. ``integer`` and ``boolean`` replace the text for
-    those dtypes. Attributes of the node are available by name (``{decimals}``).
+    float16 and bfloat16), ``{c}`` its C name, ``{s}`` the short name of the first operand's type.
+    ``integer`` and ``boolean`` replace the text for those dtypes. Attributes of the node are
+    available by name (``{decimals}``).
     """
 
     text: str
