@@ -10,13 +10,13 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from string import Formatter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from graphc import dtypes
-from graphc.backends.c import address_of
 from graphc.generator import _LOCK as RANDOM_LOCK
 from graphc.guards import Guard, compared, same_value
 from graphc.ir import TensorType
@@ -522,7 +522,7 @@ class _Writer:
         arrays = [(i, p) for i, p in enumerate(plan.inputs) if isinstance(p, TensorPlan)]
         for i, p in arrays:
             if p.strides is None:
-                code.scope["address_of"] = address_of
+                code.scope["address_of"] = address_reader()
                 code.line(f"p{i} = address_of(a{i})")
         written = [i for i, p in arrays if p.written]
         if not written or len(arrays) < 2:
@@ -569,7 +569,7 @@ class _Writer:
                 code.scope["contiguous"] = _contiguous
                 code.line(f"b{i} = contiguous(a{i})")
                 code.line(f"p{i} = address_of(b{i})")
-                code.scope["address_of"] = address_of
+                code.scope["address_of"] = address_reader()
             if p.written:
                 name = self.names[p.source]
                 code.line(f"s = {name}._storage")
@@ -622,7 +622,7 @@ class _Writer:
             size = shape[0] if len(shape) == 1 else shape
             code.line(f"o{k} = empty({code.bind(size, 'shape')}, {code.bind(dtype, 'dtype')})")
             places.append(f"address_of(o{k})")
-            code.scope["address_of"] = address_of
+            code.scope["address_of"] = address_reader()
         code.line("try:")
         code.line("    frame = free.pop()")
         code.line("except IndexError:")
@@ -771,9 +771,17 @@ def _contiguous(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     return np.array(array, order="C", copy=True)
 
 
+@cache
+def address_reader() -> "Callable[[np.ndarray[Any, Any]], int]":
+    """How the address of an array is read; the first compilation loads the back wing for it."""
+    from graphc.backends.c import address_of
+
+    return address_of
+
+
 def extent(array: "np.ndarray[Any, Any]") -> tuple[int, int]:
     """First and last address (exclusive) of an array's memory."""
-    low = high = address_of(array)
+    low = high = address_reader()(array)
     if array.size == 0:
         return low, low
     for size, stride in zip(array.shape, array.strides, strict=True):
