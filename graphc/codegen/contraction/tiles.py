@@ -68,7 +68,7 @@ def _pointer(frame: Frame, side: Operand, tiling: Tiling, packed: str, packing: 
     depth = frame.nest.depth
     if packing is Packing.DIRECT:
         return frame.pointer(side, frame.address(side, tiling, depth[: frame.cut]))
-    if packing is Packing.OWN or not depth:
+    if packing is not Packing.SHARED or not depth:
         return packed
     # A panel packed whole is entered at the block.
     place: dict[str, Int] = {axis.name: 0 for axis in depth[frame.cut + 1 :]}
@@ -86,10 +86,12 @@ def _tile(frame: Frame, comment: str, lines: int, lanes: int) -> tuple[TileView,
     line_at = _offset(frame, frame.sides.line, frame.direct_lines, chosen.lines.size)
     lane_at = _offset(frame, frame.sides.lane, frame.direct_lanes, chosen.lanes.size)
     params, arguments = _steps(frame) if flat else _range(frame)
-    used: tuple[Int, ...] = (place, *loads.used)
+    used: tuple[Int, ...] = loads.used
+    if frame.direct_lines:  # else it is the number of a line, which an axis may share its name with
+        used += (place,)
     if not flat:
         used += (line_at, lane_at, *(axis.extent for axis in depth))
-    local = {a.name for a in depth} | {f"{a.name}_in" for a in chosen.lines.axes} | {"i"}
+    local = {a.name for a in depth} | {f"{a.name}_in" for a in chosen.lines.axes}
     names = {render.identifier(s.name) for value in used for s in symbols(value)}
     names -= {render.identifier(name) for name in local} | set(params)
     params += sorted(names)
