@@ -238,6 +238,16 @@ def table(results):
     return lines
 
 
+def matrix(results):
+    """The same, short: a row for each workload, a column for each contender, medians only."""
+    names = [name for name in CONTENDERS if any(name in rows for rows in results.values())]
+    cells = [("", *names)]
+    for workload, rows in results.items():
+        times = [duration(rows[n]["seconds"]) if n in rows else "" for n in names]
+        cells.append((workload, *times))
+    return cells
+
+
 NOTE = (
     "Medians of interleaved rounds, one call or step. First 5: seconds of the first five calls in a"
     " new process, compiling included, with empty caches and with those of an earlier process."
@@ -313,7 +323,9 @@ def main():
     )
     listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     title = f"{about['cpu']}, {options.threads} threads; {listed}; {today}"
-    report.with_suffix(".md").write_text(f"{title}\n\n{markdown(lines)}\n\n{NOTE}\n")
+    report.with_suffix(".md").write_text(
+        f"{title}\n\n{markdown(matrix(results))}\n\n{markdown(lines)}\n\n{NOTE}\n"
+    )
     print(f"\n{title}\n\n{plain_text(lines)}\n\n{NOTE}\n\n{report}\n{report.with_suffix('.md')}")
     if problems:
         print("\nPROBLEMS\n" + "\n".join(problems))
