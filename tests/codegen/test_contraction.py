@@ -13,6 +13,7 @@ from graphc.dtypes import bfloat16, float16, float32, float64, int32, int64
 from graphc.kernel import Axis, Const, Contraction, Kernel, Let, Load, Param, Phase, Ref, Store
 from graphc.sizes import evaluate as size_value
 from graphc.sizes import symbol
+from tests.codegen import execution
 from tests.codegen.contractions import (
     call,
     convolution,
@@ -285,7 +286,7 @@ def test_epilogue_without_loops():
 @pytest.mark.parametrize(("size", "registers"), [(32, 16), (16, 16)])
 def test_narrower_vectors(size, registers, monkeypatch):
     narrow = replace(C, vector_bytes=size, vector_registers=registers)
-    monkeypatch.setattr("execution.C", narrow)
+    monkeypatch.setattr(execution, "C", narrow)
     built.cache_clear()
     for kernel in (
         matmul(64, 120, 400, right_turned=True),

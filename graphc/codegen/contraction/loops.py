@@ -40,6 +40,7 @@ _ALIGNED = 64
 _PLACES = {
     Packing.DIRECT: "read in place",
     Packing.OWN: "packed by each thread",
+    Packing.KEPT: "packed by each thread",
     Packing.SHARED: "packed once",
 }
 
@@ -172,6 +173,7 @@ class _Builder:
             blocked=plan.block is not None,
             pack_lines=lines,
             pack_lanes=lanes,
+            kept=self._kept(),
             calls=calls,
             tile_size=self.tile_size,
             sums=sums,
@@ -206,11 +208,13 @@ class _Builder:
     def _units(self) -> list[Entry]:
         plan = self.frame.plan
         strips, panels = plan.strips_per_unit, plan.panels_per_unit
+        by_strip: Entry = ("strip_begin", (self.strips + (strips - 1)) // strips, strips)
+        by_panel: Entry = ("panel_begin", (self.panels + (panels - 1)) // panels, panels)
+        kept = plan.lanes_packing is Packing.KEPT  # neighbouring units then share a panel
         return [
             *self.frame.batch(self.frame.nest.batch),
             *([("split", plan.splits, 1)] if plan.splits > 1 else []),
-            ("strip_begin", (self.strips + (strips - 1)) // strips, strips),
-            ("panel_begin", (self.panels + (panels - 1)) // panels, panels),
+            *((by_panel, by_strip) if kept else (by_strip, by_panel)),
         ]
 
     def _end(self, begin: str, step: int, count: Int) -> str:
@@ -235,7 +239,7 @@ class _Builder:
         side, tiling = frame.sides.lane, plan.lanes
         if plan.lanes_packing is Packing.DIRECT:
             return None, "", []
-        if plan.lanes_packing is Packing.OWN:
+        if plan.lanes_packing in (Packing.OWN, Packing.KEPT):
             size = frame.block_depth * tiling.size
             start = self.memory.own(size * plan.panels_per_unit, slack=frame.width)
             at = f"{start} + (panel - panel_begin)*{frame.render.operand(size)}"
@@ -248,6 +252,14 @@ class _Builder:
         at = f"{start} + {frame.number(entries)}*{frame.render.operand(size)}"
         to = f"{start} + packing*{frame.render.operand(size)}"
         return pack(frame, side, tiling, to, whole=True), at, entries
+
+    def _kept(self) -> str:
+        """The number of the panel that a thread keeps; "" when it keeps none."""
+        frame = self.frame
+        if frame.plan.lanes_packing is not Packing.KEPT:
+            return ""
+        batch = [axis for axis in frame.nest.batch if frame.sides.lane.moves(axis)]
+        return frame.number([*frame.batch(batch), ("panel", self.panels, 1)])
 
     def _lines(self) -> tuple[PackView | None, str]:
         frame, plan = self.frame, self.frame.plan

@@ -23,6 +23,8 @@ PANEL_BYTES = 256 * 1024  # a matrix read in place should stay in the second-lev
 PANEL_IN_CACHE = 96 * 1024 - 1  # a panel that is streamed for each strip
 STRIP_BYTES = 32 * 1024  # the lines of a tile read in place should stay in the first
 UNITS = 32  # shares of work wanted: enough to divide evenly among threads
+KEPT_BYTES = 256 * 1024  # panels that every thread may pack for itself: no waiting for others
+OWN_PANELS = 64  # most panels that a thread packs for one unit
 LINES_PACKED = 128  # lines packed together
 SUMS_BYTES = 512 * 1024  # unfinished sums of one thread
 ONE = "only"  # the axis of lanes when a contraction has none
@@ -42,6 +44,7 @@ class Packing(Enum):
 
     DIRECT = "direct"  # in place
     OWN = "own"  # each thread packs the block it works on
+    KEPT = "kept"  # the same, kept while the thread stays with its panel
     SHARED = "shared"  # packed once, by all threads together
 
 
@@ -481,42 +484,68 @@ def _dot_plan(sides: Sides, lines: Tiling, lanes: Tiling, width: int) -> Plan:
 def _cut(sides: Sides, chosen: Plan, size: int) -> Plan:
     """Blocks of the depth, splits of it, and shares of work, for a plan that is otherwise made."""
     nest = sides.nest
-    batch = prod(estimated(axis) for axis in nest.batch)
     strips, panels = _total(chosen.lines), _total(chosen.lanes)
-    tiles = max(batch * strips * panels, 1)
-    splits = _splits(nest, tiles)
-    lanes_packing = chosen.lanes_packing
-    block = _block(nest, chosen, splits)
-    tile_bytes = chosen.lines.size * chosen.lanes.size * size
-    per_strip = strips
-    if chosen.lines_packing is Packing.OWN:
-        per_strip = max(1, min(strips, LINES_PACKED // chosen.lines.size))
+    batch = max(prod(estimated(axis) for axis in nest.batch), 1)
+    splits = _splits(nest, batch * strips * panels)
+    chosen = replace(chosen, splits=splits, block=_block(nest, chosen, splits))
+    if not sides.known or not all(isinstance(axis.extent, int) for axis in nest.batch):
+        return _unknown(sides, chosen)
+    lanes_bytes = panels * chosen.lanes.size * sides.depth * size
+    packing = chosen.lanes_packing
+    finished = splits == 1 and chosen.block is None
+    if packing is Packing.SHARED and finished and 0 < lanes_bytes <= KEPT_BYTES:
+        shares = max(1, ceil(UNITS / (batch * panels)))
+        return replace(
+            chosen,
+            lanes_packing=Packing.KEPT,
+            strips_per_unit=_strips(chosen, max(1, ceil(strips / shares))),
+        )
     wanted = max(1, ceil(UNITS / (batch * splits)))
-    per_strip = max(1, min(per_strip, max(strips // wanted, 4 if strips >= 16 else 1)))
+    per_strip = _strips(chosen, max(strips // wanted, 4 if strips >= 16 else 1))
     if splits > 1 or (batch >= UNITS // 4 and chosen.lines_packing is Packing.DIRECT):
-        per_strip = strips
+        per_strip = max(strips, 1)
     blocks = ceil(strips / per_strip)
     per_panel = panels
     if blocks * batch * splits < UNITS // 2:
-        per_panel = max(1, ceil(panels / ceil(UNITS / 2 / (blocks * batch * splits))))
-    if block is not None and splits == 1:
-        per_panel = max(1, min(per_panel, SUMS_BYTES // (tile_bytes * per_strip)))
-    if lanes_packing is Packing.SHARED and (blocks == 1 or splits > 1 or not sides.known):
-        lanes_packing = Packing.OWN
-    if not all(isinstance(axis.extent, int) for axis in nest.batch):
-        lanes_packing = Packing.OWN if chosen.lanes_packing is Packing.SHARED else lanes_packing
-    if lanes_packing is Packing.OWN:
-        per_panel = min(per_panel, 64)
-        if not sides.known:
-            per_strip, per_panel = 12, 4  # with scratch of a size known now
+        per_panel = ceil(panels / ceil(UNITS / 2 / max(blocks * batch * splits, 1)))
+    if chosen.block is not None and splits == 1:
+        per_panel = min(
+            per_panel, SUMS_BYTES // (chosen.lines.size * chosen.lanes.size * size * per_strip)
+        )
+    if packing is Packing.SHARED and (blocks == 1 or splits > 1):
+        packing = Packing.OWN
+        per_panel = min(per_panel, OWN_PANELS)
     return replace(
         chosen,
-        lanes_packing=lanes_packing,
-        block=block,
-        splits=splits,
+        lanes_packing=packing,
         strips_per_unit=per_strip,
-        panels_per_unit=per_panel,
+        panels_per_unit=max(per_panel, 1),
     )
+
+
+def _strips(chosen: Plan, wanted: int) -> int:
+    """Strips of a unit: no more than are packed together."""
+    strips = max(_total(chosen.lines), 1)
+    if chosen.lines_packing is Packing.OWN:
+        strips = max(1, min(strips, LINES_PACKED // chosen.lines.size))
+    return min(strips, wanted)
+
+
+def _unknown(sides: Sides, chosen: Plan) -> Plan:
+    """A plan whose scratch memory does not depend on sizes."""
+    packing = chosen.lanes_packing
+    if packing is Packing.SHARED:
+        packing = Packing.OWN
+    if sides.known:  # but for the batch
+        panels = min(max(_total(chosen.lanes), 1), OWN_PANELS)
+        strips = _strips(chosen, max(_total(chosen.lines), 1))
+        tile_bytes = chosen.lines.size * chosen.lanes.size * 8
+        if chosen.block is not None:
+            panels = max(1, min(panels, SUMS_BYTES // (tile_bytes * strips)))
+        return replace(
+            chosen, lanes_packing=packing, strips_per_unit=strips, panels_per_unit=panels
+        )
+    return replace(chosen, lanes_packing=packing, strips_per_unit=12, panels_per_unit=4)
 
 
 def _splits(nest: Contraction, tiles: int) -> int:

@@ -144,6 +144,7 @@ class ContractionView:
     blocked: bool
     pack_lines: PackView | None
     pack_lanes: PackView | None
+    kept: str  # the number of the packed panel that stays for the next units; "": none stays
     calls: tuple[TileCall, ...]
     tile_size: int
     sums: str  # where sums are kept between calls; "" when a call finishes them

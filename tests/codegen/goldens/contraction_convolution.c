@@ -41,39 +41,36 @@ void convolution(
     const float *restrict w, /* f32[16, 6, 5, 5] */
     const float *restrict bias, /* f32[16] */
     float *restrict out, /* f32[64, 16, 10, 10] */
-    unsigned char *restrict shared)
+    unsigned char *restrict own)
 {
     /* acc[oc 16, n 64 oh 10 ow 10], sums over ic 6 kh 5 kw 5, f32 */
-    /* tile: 20 (oh 2, ow 10) lines, read in place, by 16 (oc 16) lanes, packed once */
-    {
-        int64_t begin, end;
-        gc_share(t, 1, 1, &begin, &end);
-        for (int64_t packing = begin; packing < end; packing++) {
-            const int64_t panel = 0;
-            const int64_t oc_from = 0;
-            {
-                /* 16 lanes for each step of the depth, transposed */
-                float *restrict packed = (float *)(shared + 0) + packing*2400;
-                float *restrict row = packed + 0*16;
-                const float *restrict from = w + (oc_from*150);
-                const int64_t valid = 16;
-                for (int64_t i = 0; i >= 0; i -= 16) {
-                    gc_pack_across_f32x16(from + i*150, 150, (int)gc_most(gc_least(valid - i, 16), 0), 6*25, row + 0 + i, 16);
-                }
-            }
-        }
-        gc_barrier(t);
-    }
+    /* tile: 20 (oh 2, ow 10) lines, read in place, by 16 (oc 16) lanes, packed by each thread */
     {
         int64_t begin, end;
         gc_share(t, 32, 1, &begin, &end);
+        int64_t kept = -1; /* the panel that is packed */
         for (int64_t unit = begin; unit < end; unit++) {
-            const int64_t strip_begin = unit * 10;
             const int64_t panel_begin = 0;
+            const int64_t strip_begin = unit * 10;
             const int64_t strip_end = strip_begin + 10;
             const int64_t panel_end = 1;
             const int64_t ic_from = 0;
             const int64_t ic_to = 6;
+            for (int64_t panel = panel_begin; panel < panel_end; panel++) {
+                if (kept == 0) continue;
+                kept = 0;
+                const int64_t oc_from = 0;
+                {
+                    /* 16 lanes for each step of the depth, transposed */
+                    float *restrict packed = (float *)(own + 0) + (panel - panel_begin)*2400;
+                    float *restrict row = packed + 0*16;
+                    const float *restrict from = w + (oc_from*150 + ic_from*25);
+                    const int64_t valid = 16;
+                    for (int64_t i = 0; i >= 0; i -= 16) {
+                        gc_pack_across_f32x16(from + i*150, 150, (int)gc_most(gc_least(valid - i, 16), 0), (ic_to - ic_from)*25, row + 0 + i, 16);
+                    }
+                }
+            }
             for (int64_t panel = panel_begin; panel < panel_end; panel++) {
                 const int64_t oc_from = 0;
                 for (int64_t strip = strip_begin; strip < strip_end; strip++) {
@@ -81,7 +78,7 @@ void convolution(
                     const int64_t oh_from = strip % 5 * 2;
                     const int64_t ow_from = 0;
                     float sums[320] __attribute__((aligned(64)));
-                    acc_tile_20x16(x + (n*1176 + oh_from*14 + ow_from), (float *)(shared + 0) + 0*2400 + (ic_from*400), sums, ic_from, ic_to);
+                    acc_tile_20x16(x + (n*1176 + oh_from*14 + ow_from), (float *)(own + 0) + (panel - panel_begin)*2400, sums, ic_from, ic_to);
                     /* The tile turned over, so that results are written in runs. */
                     float turned[512] __attribute__((aligned(64)));
                     for (int i = 0; i < 20; i += 16) {

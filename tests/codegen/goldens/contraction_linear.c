@@ -65,48 +65,45 @@ void product(
     const float *restrict y, /* f32[1, 400, 120] */
     const float *restrict bias, /* f32[120] */
     float *restrict out, /* f32[1, 64, 120] */
-    unsigned char *restrict shared)
+    unsigned char *restrict own)
 {
     /* acc[m 64, n 120], sums over k 400, f32 */
-    /* tile: 14 (n 14) lines, read in place, by 32 (m 32) lanes, packed once */
-    {
-        int64_t begin, end;
-        gc_share(t, 2, 1, &begin, &end);
-        for (int64_t packing = begin; packing < end; packing++) {
-            const int64_t panel = packing;
-            const int64_t m_from = panel * 32;
-            {
-                /* 32 lanes for each step of the depth, transposed */
-                float *restrict packed = (float *)(shared + 0) + packing*12800;
-                float *restrict row = packed + 0*32;
-                const float *restrict from = x + (m_from*400);
-                const int64_t valid = 32;
-                for (int64_t i = 16; i >= 0; i -= 16) {
-                    gc_pack_across_f32x16(from + i*400, 400, (int)gc_most(gc_least(valid - i, 16), 0), 400, row + 0 + i, 32);
-                }
-            }
-        }
-        gc_barrier(t);
-    }
+    /* tile: 14 (n 14) lines, read in place, by 32 (m 32) lanes, packed by each thread */
     {
         int64_t begin, end;
         gc_share(t, 18, 1, &begin, &end);
+        int64_t kept = -1; /* the panel that is packed */
         for (int64_t unit = begin; unit < end; unit++) {
-            const int64_t strip_begin = unit / 2;
-            const int64_t panel_begin = unit % 2;
+            const int64_t panel_begin = unit / 9;
+            const int64_t strip_begin = unit % 9;
             const int64_t strip_end = strip_begin + 1;
             const int64_t panel_end = panel_begin + 1;
             const int64_t k_from = 0;
             const int64_t k_to = 400;
+            for (int64_t panel = panel_begin; panel < panel_end; panel++) {
+                if (kept == panel) continue;
+                kept = panel;
+                const int64_t m_from = panel * 32;
+                {
+                    /* 32 lanes for each step of the depth, transposed */
+                    float *restrict packed = (float *)(own + 0) + (panel - panel_begin)*12800;
+                    float *restrict row = packed + 0*32;
+                    const float *restrict from = x + (m_from*400 + k_from);
+                    const int64_t valid = 32;
+                    for (int64_t i = 16; i >= 0; i -= 16) {
+                        gc_pack_across_f32x16(from + i*400, 400, (int)gc_most(gc_least(valid - i, 16), 0), (k_to - k_from), row + 0 + i, 32);
+                    }
+                }
+            }
             for (int64_t panel = panel_begin; panel < panel_end; panel++) {
                 const int64_t m_from = panel * 32;
                 for (int64_t strip = strip_begin; strip < strip_end; strip++) {
                     const int64_t n_from = strip * 14;
                     float sums[448] __attribute__((aligned(64)));
                     if (n_from + 14 <= 120) {
-                        acc_tile_14x32(y + (n_from*400), (float *)(shared + 0) + panel*12800 + (k_from*32), sums, k_from, k_to);
+                        acc_tile_14x32(y + (n_from*400), (float *)(own + 0) + (panel - panel_begin)*12800, sums, k_from, k_to);
                     } else {
-                        acc_tile_8x32(y + (n_from*400), (float *)(shared + 0) + panel*12800 + (k_from*32), sums, k_from, k_to);
+                        acc_tile_8x32(y + (n_from*400), (float *)(own + 0) + (panel - panel_begin)*12800, sums, k_from, k_to);
                     }
                     /* The tile turned over, so that results are written in runs. */
                     float turned[512] __attribute__((aligned(64)));
