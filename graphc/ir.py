@@ -13,9 +13,10 @@ decomposition) are written once against that protocol and so build graph or run 
 import inspect
 import itertools
 import keyword
+import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Protocol, Union
@@ -434,10 +435,15 @@ class Builder:
                 raise GraphError(f"{op.name} mixes nodes of two graphs: {node!r}")
         if len(tensors) == len(operands):
             return tuple(tensors)
-        like = next((n for n in tensors if n.dtype.short != "b1"), tensors[0])
+        like = _leading(tensors)
         return tuple(
             x if isinstance(x, Node) else self.number(x, like.dtype, like.device) for x in operands
         )
+
+
+def _leading(tensors: Sequence[Node]) -> Node:
+    """The operand whose dtype and device numbers beside it take."""
+    return next((n for n in tensors if n.dtype.short != "b1"), tensors[0])
 
 
 def _keyed(frozen: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:
@@ -612,12 +618,17 @@ def _is_word(text: str) -> bool:
     return plain and text.isidentifier() and not keyword.iskeyword(text)
 
 
-def node_names(graph: Graph) -> dict[Node, str]:
-    """A unique name for every node: the user's where known, else the operation's and a number."""
+def node_names(graph: Graph, hidden: Container[Node] = ()) -> dict[Node, str]:
+    """A unique name for every node: the user's where known, else the operation's and a number.
+
+    ``hidden`` nodes get none.
+    """
     names: dict[Node, str] = {}
     taken: set[str] = set()
     counts: dict[str, int] = {}
     for node in (*graph.inputs, *(n for n in graph.nodes if n.op is not INPUT)):
+        if node in hidden:
+            continue
         known = node.attrs["name"] if node.op is INPUT else node.op.name
         stem = readable_name(graph.names.get(node, known))
         name = stem
@@ -629,21 +640,50 @@ def node_names(graph: Graph) -> dict[Node, str]:
     return names
 
 
+def _is_implied(node: Node, key: str, value: Any) -> bool:
+    """Whether an attribute is said by the rest of the line: a literal's type, the usual device."""
+    return (node.op is CONSTANT and key == "type") or (key == "device" and value == CPU)
+
+
+def _plain_numbers(graph: Graph) -> dict[Node, str]:
+    """Scalar constants that stand as numbers among the operands of every user: ``mul(x, 2.0)``."""
+    results = set(graph.results)
+    found = {
+        n: repr(n.attrs["value"])
+        for n in graph.nodes
+        if n.op.name == "full" and n.shape == () and n not in results and n not in graph.names
+        and type(n.attrs["value"]) in (bool, int, float) and math.isfinite(n.attrs["value"])
+    }  # fmt: skip
+    before = -1
+    while before != len(found):
+        before = len(found)
+        for node in graph.nodes:
+            numbers = [n for n in node.inputs if n in found]
+            tensors = [n for n in node.inputs if n not in found]
+            if numbers and not tensors:
+                del found[numbers[0]]
+            elif numbers:
+                like = _leading(tensors)
+                for number in numbers:
+                    if (number.dtype, number.device) != (like.dtype, like.device):
+                        found.pop(number, None)
+    return found
+
+
 def format_graph(graph: Graph) -> str:
     """The text form; :func:`graphc.ir_text.parse_graph` reads it back."""
-    names = node_names(graph)
+    numbers = _plain_numbers(graph)
+    names = node_names(graph, hidden=numbers) | numbers
     lines = [f"graph {graph.name}("]
     lines += [f"    {names[n]}: {n.type}," for n in graph.inputs]
     lines.append(") {")
     body: list[tuple[str, str]] = []
     for node in graph.nodes:
-        if node.op is INPUT:
+        if node.op is INPUT or node in numbers:
             continue
         arguments = [names[n] for n in node.inputs]
         arguments += [
-            f"{k}={format_attr(v)}"
-            for k, v in node.attrs.items()
-            if node.op is not CONSTANT or k != "type"
+            f"{k}={format_attr(v)}" for k, v in node.attrs.items() if not _is_implied(node, k, v)
         ]
         left = f"    {names[node]}: {node.type} = {node.op.name}({', '.join(arguments)})"
         where = graph.locations.get(node)

@@ -3,18 +3,22 @@
 ::
 
     graph  = "graph" NAME "(" {NAME ":" type ","} ")" "{" {line} "return" names "}"
-    line   = NAME ":" type "=" operation "(" names, attribute "=" value ... ")" ["#" file ":" line]
+    line   = NAME ":" type "=" operation "(" operands, attribute "=" value ... ")" [place]
            | "write" NAME "<-" NAME
+    operand = NAME | number
+    place  = "#" file ":" line
     type   = dtype "[" sizes "]" ["@" device]
     value  = number | text | dtype | size | "device(...)" | "literal(...)" | "(" values ")"
 
 Calls and sizes have Python's syntax, so Python's own parser reads them; nothing is evaluated
-but what the grammar above names. In a size, ``/`` is the floor division of integers.
+but what the grammar above names. A device that is not named is the CPU. In a size, ``/`` is the floor division of integers.
 """
 
 import ast
+import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +26,7 @@ import numpy as np
 from graphc import dtypes
 from graphc.device import device as Device
 from graphc.errors import GraphcError, GraphError, Location
-from graphc.ir import CONSTANT, CPU, INPUT, OPS, Builder, Graph, Literal, Node, TensorType
+from graphc.ir import CONSTANT, CPU, INPUT, OPS, Builder, Graph, Literal, Node, Number, Op, TensorType
 from graphc.sizes import Int, floordiv, mod, symbol
 
 _HEADER = re.compile(r"graph (.*)\(")
@@ -119,6 +123,14 @@ class _Parser:
             raise ValueError(f"no value is called {name!r}")
         return self.known[name]
 
+    def operand(self, written: ast.expr) -> Node | Number:
+        """A value by its name, or a number, which takes the dtype of the values beside it."""
+        if isinstance(written, (ast.Constant, ast.UnaryOp)):
+            number = _value(written)
+            if isinstance(number, (bool, int, float)):
+                return number
+        return self.node(ast.unparse(written))
+
     def application(self, line: str) -> None:
         name, rest = line.split(": ", 1)
         declared, right = rest.split(" = ", 1)
@@ -134,7 +146,9 @@ class _Parser:
         attrs = {k.arg: _value(k.value) for k in call.keywords if k.arg is not None}
         if op is CONSTANT:
             attrs["type"] = type
-        operands = [self.node(ast.unparse(argument)) for argument in call.args]
+        if "device" not in attrs and "device" in _parameters(op):
+            attrs["device"] = CPU
+        operands = [self.operand(argument) for argument in call.args]
         node = self.builder.apply(op, operands, attrs)
         if node.type != type:
             raise ValueError(f"{name} is declared as {type}, but {op.name} gives {node.type}")
@@ -144,6 +158,11 @@ class _Parser:
         place = _PLACE.fullmatch(comment)
         if place is not None:
             self.builder.locations.setdefault(node, Location(place[1], int(place[2]), ""))
+
+
+@cache
+def _parameters(op: Op) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(op.infer).parameters
 
 
 def parse_type(text: str) -> TensorType:

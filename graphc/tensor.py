@@ -422,10 +422,7 @@ class Tensor(Arithmetic):
                 f"{what} that requires grad is being used in an in-place operation. "
                 "Wrap the update in graphc.no_grad()."
             )
-        if 0 in me._layout().strides and any(
-            stride == 0 and size > 1
-            for stride, size in zip(me._layout().strides, me._layout().shape, strict=True)
-        ):
+        if _repeats(me._layout(), me._view):
             raise RuntimeError(
                 "unsupported operation: more than one element of the written-to tensor refers to "
                 "a single memory location. Please clone() the tensor before performing the "
@@ -584,6 +581,16 @@ def _link(result: Tensor, source: Tensor, op: Op, attrs: Attrs) -> None:
     result._view = (*source._view, (op, attrs))
     result._storage = source._storage
     result._seen = source._storage.version
+
+
+def _repeats(layout: Array, view: View) -> bool:
+    """Whether elements share their place with others: of an expansion, or of a part of one."""
+    if 0 in layout.strides and any(
+        stride == 0 and size > 1 for stride, size in zip(layout.strides, layout.shape, strict=True)
+    ):
+        return True
+    # NumPy marks what it broadcasts, and every part of it, as read-only.
+    return not layout.flags.writeable and any(op.name == "expand" for op, _ in view)
 
 
 def _shares(view: Array, of: Array) -> bool:
