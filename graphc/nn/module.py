@@ -3,10 +3,11 @@
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from graphc.dtypes import dtype as DType
 from graphc.modes import MODES
+from graphc.nn import state
 from graphc.nn.parameter import Buffer, Parameter
 from graphc.tensor import Tensor
 
@@ -20,21 +21,6 @@ class _Structure:
 
 
 STRUCTURE = _Structure()
-
-
-class _IncompatibleKeys(
-    NamedTuple("_IncompatibleKeys", [("missing_keys", list[str]), ("unexpected_keys", list[str])])
-):
-    """What ``load_state_dict`` did not find, and what it was given beyond."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        if not self.missing_keys and not self.unexpected_keys:
-            return "<All keys matched successfully>"
-        return super().__repr__()
-
-    __str__ = __repr__
 
 
 class RemovableHandle:
@@ -437,15 +423,10 @@ class Module:
 
     def state_dict(
         self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
-    ) -> "OrderedDict[str, Tensor]":
+    ) -> "OrderedDict[str, Any]":
         """Parameters and persistent buffers by name; detached unless ``keep_vars``."""
-        found: OrderedDict[str, Tensor] = OrderedDict() if destination is None else destination
-        for name, parameter in self._parameters.items():
-            if parameter is not None:
-                found[prefix + name] = parameter if keep_vars else parameter.detach()
-        for name, buffer in self._buffers.items():
-            if buffer is not None and name not in self._non_persistent_buffers_set:
-                found[prefix + name] = buffer if keep_vars else buffer.detach()
+        found: OrderedDict[str, Any] = OrderedDict() if destination is None else destination
+        self._save_to_state_dict(found, prefix, keep_vars)
         for name, module in self._modules.items():
             if module is not None:
                 module.state_dict(destination=found, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
@@ -455,79 +436,43 @@ class Module:
                 found = changed
         return found
 
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        """What this module itself adds to a state dict; a subclass may add more."""
+        state.save(self, destination, prefix, keep_vars)
+
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> _IncompatibleKeys:
-        """Copies values in by name; raises RuntimeError naming every key that does not fit."""
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-        missing: list[str] = []
-        problems: list[str] = []
-        known: set[str] = set()
-        self._load(state_dict, "", assign, missing, known, problems)
-        found = _IncompatibleKeys(missing, [key for key in state_dict if key not in known])
-        for hook in self._load_state_dict_post_hooks.values():
-            hook(self, found)
-        unexpected = found.unexpected_keys
-        if strict:
-            if unexpected:
-                names = ", ".join(f'"{k}"' for k in unexpected)
-                problems.insert(0, f"Unexpected key(s) in state_dict: {names}. ")
-            if missing:
-                names = ", ".join(f'"{k}"' for k in missing)
-                problems.insert(0, f"Missing key(s) in state_dict: {names}. ")
-        if problems:
-            text = "\n\t".join(problems)
-            raise RuntimeError(
-                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{text}"
-            )
-        return found
+    ) -> state.IncompatibleKeys:
+        """Copies values in by name (``assign`` takes the tensors themselves).
 
-    def _load(
+        Raises RuntimeError naming every key that does not fit; without ``strict``, missing and
+        unexpected keys are returned instead.
+        """
+        return state.load_tree(self, state_dict, strict, assign)
+
+    def _load_from_state_dict(
         self,
-        state: Mapping[str, Any],
+        state_dict: Mapping[str, Any],
         prefix: str,
-        assign: bool,
-        missing: list[str],
-        known: set[str],
-        problems: list[str],
+        local_metadata: dict[str, Any],
+        strict: bool,  # noqa: ARG002
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
     ) -> None:
-        for hook in self._load_state_dict_pre_hooks.values():
-            hook(state, prefix, {}, True, missing, [], problems)
-        tables: tuple[dict[str, Any], ...] = (self._parameters, self._buffers)
-        for table in tables:
-            for name, target in list(table.items()):
-                if target is None or name in self._non_persistent_buffers_set:
-                    continue
-                key = prefix + name
-                known.add(key)
-                if key not in state:
-                    missing.append(key)
-                    continue
-                value = state[key]
-                if not isinstance(value, Tensor):
-                    problems.append(
-                        f'While copying the parameter named "{key}", expected graphc.Tensor or '
-                        f"Tensor-like object from checkpoint but received {type(value)}"
-                    )
-                elif tuple(value.shape) != tuple(target.shape):
-                    problems.append(
-                        f"size mismatch for {key}: copying a param with shape {value.shape} from "
-                        f"checkpoint, the shape in current model is {target.shape}."
-                    )
-                elif assign:
-                    self._assign(table, name, target, value)
-                else:
-                    target.detach().copy_(value)
-        for name, module in self._modules.items():
-            if module is not None:
-                module._load(state, f"{prefix}{name}.", assign, missing, known, problems)
+        """What this module itself takes from a state dict; a subclass may take more."""
+        assign = bool(local_metadata.get("assign_to_params_buffers"))
+        state.load(self, state_dict, prefix, assign, missing_keys, unexpected_keys, error_msgs)
 
-    def _assign(self, table: dict[str, Any], name: str, target: Any, value: Tensor) -> None:
-        if isinstance(target, Parameter) and not isinstance(value, Parameter):
-            value = Parameter(value, requires_grad=target.requires_grad)
-        table[name] = value
-        STRUCTURE.version += 1
+    def get_extra_state(self) -> Any:
+        """Anything else to be kept in the state dict; None for nothing."""
+        return None
+
+    def set_extra_state(self, state: Any) -> None:  # noqa: ARG002
+        """Takes back what :meth:`get_extra_state` gave."""
+        raise RuntimeError(f"{type(self).__name__} has extra state to load but no set_extra_state")
 
     # --------------------------------------------------------------------------------------- hooks
 

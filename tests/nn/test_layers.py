@@ -356,3 +356,36 @@ def test_moving_between_dtypes_keeps_identity_and_integers():
         return kept, [str(v.dtype).split(".")[1] for v in net.state_dict().values()]
 
     assert program(graphc) == program(torch)
+
+
+def test_state_beyond_tensors_and_states_that_do_not_fit():
+    def program(t):
+        class Counting(t.nn.Linear):
+            seen = 0
+
+            def get_extra_state(self):
+                return {"seen": self.seen}
+
+            def set_extra_state(self, state):
+                self.seen = state["seen"]
+
+        net, other = (t.nn.Sequential(Counting(2, 2), t.nn.BatchNorm1d(2)) for _ in range(2))
+        net[0].seen = 5
+        told = []
+        other.register_load_state_dict_post_hook(lambda m, keys: told.append(list(keys[0])))
+        other.load_state_dict(net.state_dict())
+        partial = {"0.weight": t.zeros(2, 2), "2.bias": t.zeros(2), "1.deep.er": t.zeros(1)}
+        found = other.load_state_dict(partial, strict=False)
+        fresh = t.zeros(2)
+        net[0].load_state_dict({"weight": t.ones(2, 2), "bias": fresh}, strict=False, assign=True)
+        net[0].bias.data.add_(3)
+        return (
+            other[0].seen, sorted(found.missing_keys), sorted(found.unexpected_keys), told,
+            list(net.state_dict()), fresh, isinstance(net[0].bias, t.nn.Parameter),
+            str(other.load_state_dict(net.state_dict(), strict=False)),
+        )  # fmt: skip
+
+    assert_same(program(graphc), program(torch))
+    message = same_error(lambda t: t.nn.Linear(2, 2).load_state_dict({"wait": t.zeros(1)}))
+    assert 'Missing key(s) in state_dict: "weight", "bias".' in message
+    assert 'Unexpected key(s) in state_dict: "wait".' in message

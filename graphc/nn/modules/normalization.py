@@ -77,13 +77,13 @@ class _Running(Module):
             expected = " or ".join(f"{rank}D" for rank in self.ranks)
             raise ValueError(f"expected {expected} input (got {input.ndim}D input)")
 
-    def _load(
-        self, state: Any, prefix: str, assign: bool, missing: list[str], known: Any, problems: Any
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, metadata: Any, strict: bool, *notes: list[str]
     ) -> None:
-        super()._load(state, prefix, assign, missing, known, problems)
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, *notes)
         key = f"{prefix}num_batches_tracked"  # files of early PyTorch lack it
-        if key in missing:
-            missing.remove(key)
+        if key in notes[0]:
+            notes[0].remove(key)
 
     def extra_repr(self) -> str:
         return (
