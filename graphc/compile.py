@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from graphc.dispatch import MISS
 from graphc.modes import MODES
 from graphc.nn.module import Module
-from graphc.receipts import Receipt, Stage, report, write_stages
+from graphc.receipts import Receipt, Stage, all_sources, all_stages, report, write_stages
 from graphc.specialise import SharedMemory, Specialisation, specialise
 from graphc.trees import flatten
 
@@ -134,20 +134,12 @@ class CompiledFunction:
     def ir(self) -> Stage:
         """The graphs of the latest specialisation: prints all stages; ``ir["trace"]`` one."""
         spec = self._latest()
-        graphs = {"trace": spec.graph, **spec.executable.stages.graphs}
-        if spec.backward is not None:
-            backward = spec.backward.executable.stages.graphs
-            graphs |= {f"backward_{name}": graph for name, graph in backward.items()}
-        return Stage({name: str(graph) for name, graph in graphs.items()})
+        return all_stages(spec.graph, spec.executables)
 
     @property
     def source(self) -> Stage:
         """The generated C of the latest specialisation, by file name."""
-        forward, *backward = self._latest().executables
-        sources = dict(forward.stages.sources)
-        for executable in backward:
-            sources |= {f"backward/{n}": text for n, text in executable.stages.sources.items()}
-        return Stage(sources)
+        return all_sources(self._latest().executables)
 
     def dump(self, folder: str | Path) -> None:
         """Writes every stage of every specialisation below ``folder``, as ``GRAPHC_DUMP`` does."""

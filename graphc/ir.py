@@ -536,7 +536,8 @@ class Graph:
             new[node] = successor
             where = self.locations.get(node)
             if where is not None and len(builder._interned) > before:
-                for made in list(builder._interned.values())[before:]:
+                count = len(builder._interned) - before  # dicts keep the order of insertion
+                for made in itertools.islice(reversed(builder._interned.values()), count):
                     builder.locations.setdefault(made, where)
             if node in self.names:
                 builder.names.setdefault(successor, self.names[node])

@@ -41,10 +41,15 @@ class Receipt:
 
 
 class Stage(dict[str, str]):
-    """Texts by name; prints them all."""
+    """Texts by name; prints them all, a text that is the one before it by its name only."""
 
     def __str__(self) -> str:
-        return "\n\n".join(f"---- {name}\n{text}" for name, text in self.items())
+        parts: list[str] = []
+        before = None
+        for name, text in self.items():
+            parts.append(f"---- {name}: no change" if text == before else f"---- {name}\n{text}")
+            before = text
+        return "\n\n".join(parts)
 
     def __repr__(self) -> str:
         return f"<stages {', '.join(self)}>"
@@ -85,14 +90,25 @@ def report(
         for executable in executables:
             print(executable.lowered.explanation)
     if level >= 3:
-        print(f"---- trace\n{graph}")
-        for executable in executables:
-            for name, stage in executable.stages.graphs.items():
-                print(f"---- {name}\n{stage}")
+        print(all_stages(graph, executables))
     if level >= 4:
-        for executable in executables:
-            for name, text in executable.stages.sources.items():
-                print(f"---- {name}\n{text}")
+        print(all_sources(executables))
+
+
+def all_stages(trace: Graph, executables: "Sequence[Executable]") -> Stage:
+    """The graph of every stage, as text: the trace, each pass, each pass of the backward."""
+    texts = {"trace": str(trace)}
+    for prefix, executable in zip(("", "backward_"), executables, strict=False):
+        texts |= {f"{prefix}{name}": str(g) for name, g in executable.stages.graphs.items()}
+    return Stage(texts)
+
+
+def all_sources(executables: "Sequence[Executable]") -> Stage:
+    """The generated sources by file name."""
+    texts: dict[str, str] = {}
+    for prefix, executable in zip(("", "backward/"), executables, strict=False):
+        texts |= {f"{prefix}{name}": text for name, text in executable.stages.sources.items()}
+    return Stage(texts)
 
 
 def write_stages(

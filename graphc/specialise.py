@@ -481,6 +481,7 @@ class _Specialising:
             result=result_tree(self.result_tree, parts),
             random=self._draws(),
         )  # fmt: skip
+        trace.close()
         dispatch = Dispatch(plan)
         executables = [executable, *([] if backward is None else [backward.executable])]
         made = receipt(self.name, reason, {"trace": self.seconds}, executables)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graphc.autodiff import Pullback, pullback
+from graphc.errors import Location
 from graphc.ir import INPUT, Attrs, Leaf, Node, Op, TensorType, topological
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ OUTER = Op("outer", _outside, _outside, Leaf())
 class TapeNode(Node):
     """One recorded application, or a leaf (``tensor`` is then set)."""
 
-    __slots__ = ("custom", "freed", "hooks", "requires", "rule", "saved", "tensor")
+    __slots__ = ("custom", "freed", "location", "hooks", "requires", "rule", "saved", "tensor")
 
     def __init__(self, op: Op, inputs: tuple[Node, ...], attrs: Attrs, type: TensorType) -> None:
         super().__init__(op, inputs, attrs, type)
@@ -57,6 +58,7 @@ class TapeNode(Node):
         self.tensor: Tensor | None = None
         self.hooks: dict[int, Callable[[Any], Any]] | None = None
         self.rule: Pullback | None = None
+        self.location: Location | None = None  # of the traced operation
         self.custom: Callable[[Any, Sequence[bool]], Sequence[Any]] | None = None  # not one row
 
     def name(self) -> str:
@@ -115,6 +117,8 @@ def record(op: Op, operands: Sequence["Tensor"], attrs: Attrs, result: "Tensor")
     if all(part is None for part in node.rule.results):
         return None
     uses = node.rule.uses
+    if isinstance(result._value, Node) and result._value.builder is not None:
+        node.location = result._value.builder.locations.get(result._value)
     node.saved = (
         Saved(result._value, result._storage, None) if uses[0] else None,
         *(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from graphc import dtypes
-from graphc.errors import TraceError, located, user_location
+from graphc.errors import Location, TraceError, located, user_location
 from graphc.ir import Attrs, Builder, Node, Op, TensorType
 from graphc.modes import MODES
 from graphc.tape import TapeNode, outer_node
@@ -65,7 +65,7 @@ class Trace:
 
     use_bases: bool = False
     names: dict[int, str] = field(default_factory=dict)  # id of an eager tensor -> its name
-    builder: Builder = field(default_factory=lambda: Builder(user_location))
+    location: Location | None = None  # of what is traced now, if not the user's innermost line
     inputs: list[TensorInput | NumberInput] = field(default_factory=list)
     grad_reads: list[tuple[Tensor, bool]] = field(default_factory=list)
     grad_owners: dict[int, Tensor] = field(default_factory=dict)  # id of a .grad -> its tensor
@@ -76,6 +76,9 @@ class Trace:
     _written: dict[int, Tensor] = field(default_factory=dict)
     _grads: dict[int, Tensor] = field(default_factory=dict)
     _numbers: dict[tuple[int, Any], Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.builder = Builder(lambda: self.location or user_location())
 
     # ---------------------------------------------------------------------------- used by tensors
 
@@ -187,6 +190,10 @@ class Trace:
 
     def refuse_value(self, tensor: Tensor) -> None:
         raise value_needed(tensor)
+
+    def close(self) -> None:
+        """Lets go of the user's tensors: the graph, whose nodes know their builder, lives on."""
+        self.builder._location = None
 
     # ------------------------------------------------------------------------------- what happened
 

@@ -232,7 +232,11 @@ def run_backward(
             found[node] = g
         return g
 
+    trace = MODES.trace
+
     def rule(node: Node, g: Any, wanted: Sequence[bool]) -> Sequence[Any]:
+        if trace is not None:  # gradients are attributed to the line that they belong to
+            trace.location = node.location  # type: ignore[attr-defined]
         parts = _run_rule(node, g, wanted)  # type: ignore[arg-type]
         if not retain_graph:
             _free(node)  # type: ignore[arg-type]
@@ -249,6 +253,8 @@ def run_backward(
         )
     finally:
         MODES.grad = before
+        if trace is not None:
+            trace.location = None
     return found if targets is not None else leaves
 
 
