@@ -13,7 +13,7 @@ class Parameter(Tensor):
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:
         if data is None:
             data = Tensor(0)
-        self = cls._make(data._current(), data._type)
+        self = cls._make(data._current(), data._type, data._storage)
         if requires_grad:
             self.requires_grad_(True)
         return self
@@ -33,7 +33,7 @@ class Buffer(Tensor):
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
         if data is None:
             data = Tensor(0)
-        self = cls._make(data._current(), data._type)
+        self = cls._make(data._current(), data._type, data._storage)
         self.persistent = persistent
         return self
 

@@ -389,3 +389,18 @@ def test_state_beyond_tensors_and_states_that_do_not_fit():
     message = same_error(lambda t: t.nn.Linear(2, 2).load_state_dict({"wait": t.zeros(1)}))
     assert 'Missing key(s) in state_dict: "weight", "bias".' in message
     assert 'Unexpected key(s) in state_dict: "wait".' in message
+
+
+def test_a_parameter_shares_its_memory_and_knows_when_it_changed():
+    def program(t):
+        x = t.ones(3)
+        p = t.nn.Parameter(x)
+        y = (p * p).sum()
+        x.add_(1)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            y.backward()
+        return p, t.nn.Parameter(t.ones(2), requires_grad=False).requires_grad, repr(p)
+
+    mine, theirs = program(graphc), program(torch)
+    assert_same(mine[0], theirs[0])
+    assert mine[1:] == theirs[1:]
