@@ -1,13 +1,19 @@
 """What an inline value reads: the computed nodes and leaves below it, and at which indices."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from graphc.ir import Gather, Graph, Node, Scalar, Scatter
 from graphc.kernel import Expr, Ref
-from graphc.lowering.elements import Elements, Guard
+from graphc.lowering.elements import Elements, Guard, broadcast_index
 from graphc.lowering.indexing import Index
 from graphc.lowering.roles import Role, Sweep, only_view, role, sweep_of
 from graphc.sizes import Int, symbol
+
+MOST_EVALUATIONS = 512  # values computed for one element of a value that is not stored
+FEW_EVALUATIONS = 64  # below which it does not matter how often they repeat each other
+REPEATS = 4  # evaluations of one node, at different indices, that are too many
+DEEPEST = 96  # values inside one another; the walks over expressions recurse
 
 
 def own_axes(node: Node) -> Index:
@@ -17,14 +23,33 @@ def own_axes(node: Node) -> Index:
 
 @dataclass
 class Access:
-    """``reads``: (node, index) in the order met. ``inline``: the nodes composed on the way."""
+    """``reads``: (node, index) in the order met. ``inline``: the nodes composed on the way.
 
-    reads: list[tuple[Node, Index]] = field(default_factory=list)
+    ``evaluated`` holds each of those once for every index and guard that it is computed at.
+    """
+
+    reads: dict[tuple[Node, Index], None] = field(default_factory=dict)
     inline: dict[Node, None] = field(default_factory=dict)
+    evaluated: set[tuple[Node, Index, Guard]] = field(default_factory=set)
+    depth: int = 0
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the expression has outgrown what may be computed again wherever it is used.
+
+        A chain in which each value reads the one before at two places doubles with every step.
+        """
+        evaluations = len(self.evaluated)
+        repeated = evaluations > FEW_EVALUATIONS and evaluations > REPEATS * len(self.inline)
+        return repeated or evaluations > MOST_EVALUATIONS or self.depth > DEEPEST
 
 
 class Accesses:
-    """Roles of the nodes of a graph, and probes of inline nodes at their own axes."""
+    """Roles of the nodes of a graph, and probes of inline nodes at their own axes.
+
+    ``cuts`` are the inline nodes whose expressions would grow too large: they are stored, and
+    every other value reads them.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self._roles: dict[Node, Role] = {}
@@ -43,6 +68,13 @@ class Accesses:
                 self._roles[node] = Role.PART
                 self._roles[view] = Role.REDUCE
                 self._sweeps[view] = replace(sweep, rows=view.shape, view=view)
+        self.cuts: dict[Node, Access] = {}
+        for node in graph.nodes:  # each expression stops at the cuts below it, so it stays small
+            if self._roles[node] is Role.INLINE:
+                access = self.of(node)
+                if access.is_large:
+                    self.cuts[node] = access
+                    self._memo[node] = Access({(node, own_axes(node)): None})
 
     def role(self, node: Node) -> Role:
         return self._roles[node]
@@ -55,25 +87,54 @@ class Accesses:
         """What ``node`` reads at its own axes; a node that is not inline reads itself."""
         found = self._memo.get(node)
         if found is None:
-            found = self._memo[node] = self.at(((node, own_axes(node)),))
+            same = isinstance(node.op.lower, Scalar)
+            found = self._pointwise(node) if same else self.at(((node, own_axes(node)),))
+            self._memo[node] = found
         return found
 
-    def at(self, values: tuple[tuple[Node, Index], ...]) -> Access:
+    def _pointwise(self, node: Node) -> Access:
+        """A pointwise value reads what its operands read; most are known at these axes."""
+        axes = own_axes(node)
+        access = Access()
+        access.inline[node] = None
+        access.evaluated.add((node, axes, ()))
+        for operand in node.inputs:
+            if operand.shape == node.shape:
+                below = self.of(operand)
+            else:
+                below = self.at(((operand, broadcast_index(axes, operand.shape)),))
+            access.reads.update(below.reads)
+            access.inline.update(below.inline)
+            access.evaluated |= below.evaluated
+            access.depth = max(access.depth, below.depth + 1)
+        return access
+
+    def at(self, values: Iterable[tuple[Node, Index]]) -> Access:
         """What several values read, each at its index."""
         access = Access()
 
-        def source(node: Node, index: Index, _guard: Guard) -> Expr | None:
-            if self.role(node) is Role.INLINE:
+        def source(node: Node, index: Index, guard: Guard) -> Expr | None:
+            if self.role(node) is Role.INLINE and node not in self.cuts:
                 access.inline[node] = None
+                access.evaluated.add((node, index, guard))
                 return None
-            if (node, index) not in access.reads:
-                access.reads.append((node, index))
+            access.reads[node, index] = None
             return Ref("read", node.dtype)
 
         elements = Elements(source)
         for node, index in values:
             elements.value(node, index)
+            access.depth = max(access.depth, self._depth(node))
         return access
+
+    def _depth(self, node: Node) -> int:
+        """How deep the expression of a node is, from what is known of its inputs."""
+        known = self._memo.get(node)
+        if known is not None:
+            return known.depth
+        if self.role(node) is not Role.INLINE:
+            return 0
+        return 1 + max((self._memo[x].depth for x in node.inputs if x in self._memo), default=0)
 
 
 def operations(node: Node) -> int:

@@ -1,6 +1,6 @@
 """What was fused and why not more: facts about each kernel, for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from graphc.ir import IndexMap, Node
@@ -69,12 +69,12 @@ def inline_of(plan: Plan, group: Group) -> dict[Node, None]:
 def fused(
     plan: Plan,
     kernels: Mapping[Group, str],
-    kernel: str,
+    groups: Sequence[Group],
     stage: int,
     labels: Mapping[Node, str],
 ) -> Fused:
-    """The facts of one kernel, which may hold several groups; ``kernels`` names that of each."""
-    groups = [group for group, name in kernels.items() if name == kernel]
+    """The facts of the kernel of some groups; ``kernels`` names the kernel of every group."""
+    kernel = kernels[groups[0]]
     readers: list[tuple[str, ...]] = []
     nodes: list[str] = []
     stored: list[tuple[str, str]] = []
@@ -88,9 +88,9 @@ def fused(
         for node in plan.stores[group]:
             written += count(node.shape) * node.dtype.itemsize
             stored.append((labels[node], plan.stored.get(node, "result")))
-            loaders = plan.loaders(node)
-            loading = (name for g, name in kernels.items() if g in loaders)
-            readers.append(tuple(name for name in dict.fromkeys(loading) if name != kernel))
+            loading = [g for g in plan.loaders(node) if g in kernels]
+            names = (kernels[g] for g in sorted(loading, key=lambda g: g.serial))
+            readers.append(tuple(name for name in dict.fromkeys(names) if name != kernel))
         for node in (*group.cores, *plan.stores[group]):
             for at, _ in plan.reads(node, group):
                 read[at] = count(at.shape) * at.dtype.itemsize

@@ -60,7 +60,9 @@ class Grouping:
         self._updates = {value: target for target, value in graph.writes}
         for node in graph.nodes:
             kind = self.accesses.role(node)
-            if kind is Role.INLINE:
+            if node in self.accesses.cuts:
+                self._cut(node)
+            elif kind is Role.INLINE:
                 self._settle(node)
             elif kind is Role.REDUCE:
                 self._reduce(node)
@@ -88,6 +90,9 @@ class Grouping:
         for other in needed:
             new |= other.ancestors
         new.discard(group)
+        new -= group.ancestors
+        if not new:
+            return
         group.ancestors |= new
         for other in self.groups:
             if group in other.ancestors:
@@ -100,11 +105,13 @@ class Grouping:
         self.group[node] = group
         self.depend(group, needed)
 
-    def add_map(self, node: Node) -> Group:
-        """A group for a stored value without a home."""
-        group = Group(Role.INLINE, rows=node.shape)
-        self._start(group, node, self.sources([node]))
-        return group
+    def _cut(self, node: Node) -> None:
+        """A group of its own for a value whose expression has grown too large."""
+        group = Group(Role.INLINE, rows=node.shape, serial=len(self.groups))
+        self.groups.append(group)
+        self.group[node] = group
+        reads = self.accesses.cuts[node].reads
+        self.depend(group, {self.group[read] for read, _ in reads if read in self.group})
 
     # ---------------------------------------------------------------------------- reductions
 
@@ -132,7 +139,7 @@ class Grouping:
         joined.reads.update(access.reads)
 
     def _producer(
-        self, sweep: Sweep, reads: list[tuple[Node, Index]], here: Int, needed: set[Group]
+        self, sweep: Sweep, reads: Iterable[tuple[Node, Index]], here: Int, needed: set[Group]
     ) -> Group | None:
         """A group of reductions whose results are read at the same row only."""
         size = product(sweep.rows)
@@ -146,7 +153,7 @@ class Grouping:
                 return group
         return None
 
-    def _merged(self, group: Group, reads: list[tuple[Node, Index]], place: Int) -> Group:
+    def _merged(self, group: Group, reads: Iterable[tuple[Node, Index]], place: Int) -> Group:
         """``group`` with every other group of the same rows that is read at the same row."""
         for other in dict.fromkeys(self.group[n] for n, _ in reads if n in self.group):
             if other is group or other.role is not Role.REDUCE or other.rows != group.rows:
@@ -184,7 +191,7 @@ class Grouping:
         return first
 
     def _sibling(
-        self, sweep: Sweep, reads: list[tuple[Node, Index]], needed: set[Group]
+        self, sweep: Sweep, reads: Iterable[tuple[Node, Index]], needed: set[Group]
     ) -> Group | None:
         """A group with the same rows that sweeps the same data."""
         size = count((*sweep.rows, *sweep.sweep))
@@ -236,8 +243,8 @@ class Grouping:
         place = places.pop()
         axes = _symbols_of(index)
         fusible = group.role in (Role.REDUCE, Role.CONTRACT)
-        points = product(group.cores[0].shape)
-        if not fusible or points == 0:
+        points = product(group.cores[0].shape) if fusible else 0
+        if points == 0:
             return None
         if place == linear(index, node.shape) and product(node.shape) == points:
             return Home(group, index, axes, len(axes))

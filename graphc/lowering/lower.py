@@ -78,11 +78,12 @@ class _Lowering:
             self.sizes,
         )
         self.names: set[str] = set()
+        self.numbers: dict[str, int] = {}  # the last number given to a name
 
     def run(self) -> Lowered:
         stages: list[Stage] = []
         kernels: dict[Group, str] = {}
-        placed: list[tuple[str, int]] = []
+        placed: list[tuple[list[Group], int]] = []
         for groups in self._levels():
             launches: list[Launch] = []
             hosts: list[HostStep] = []
@@ -92,8 +93,8 @@ class _Lowering:
                     continue
                 launch = self._launch(together)
                 launches.append(launch)
-                kernels.update(dict.fromkeys((g for g, _ in together), launch.kernel.name))
-                placed.append((launch.kernel.name, len(stages)))
+                placed.append(([g for g, _ in together], len(stages)))
+                kernels.update(dict.fromkeys(placed[-1][0], launch.kernel.name))
             if launches:
                 stages.append(tuple(launches))
             if hosts:
@@ -115,7 +116,7 @@ class _Lowering:
             names=tuple(self.buffers.users.items()),
         )
         labels = self.buffers.labels
-        facts = tuple(fused(self.plan, kernels, name, stage, labels) for name, stage in placed)
+        facts = tuple(fused(self.plan, kernels, nests, stage, labels) for nests, stage in placed)
         return Lowered(program, Explanation(facts, arena.size, arena.live))
 
     # --------------------------------------------------------------------------------- stages
@@ -123,16 +124,10 @@ class _Lowering:
     def _levels(self) -> list[list[Group]]:
         """Groups by stage: after everything they wait for, updates of inputs all at the end."""
         level: dict[Group, int] = {}
-
-        def of(group: Group) -> int:
-            if group not in level:
-                level[group] = 0
-                level[group] = 1 + max((of(a) for a in group.ancestors), default=-1)
-            return level[group]
-
         active = [g for g in self.plan.groups if self._stores_anything(g)]
-        for group in active:
-            of(group)
+        # A group has more ancestors than any of its ancestors, so these come first.
+        for group in sorted(active, key=lambda g: len(g.ancestors)):
+            level[group] = 1 + max((level.get(a, -1) for a in group.ancestors), default=-1)
         awaited = {a for g in active for a in g.ancestors}
         last = [g for g in active if g not in awaited and self._is_update(g)]
         if last:
@@ -276,10 +271,11 @@ class _Lowering:
         ]
         if len(labels) == 1 and len(groups) == 1 and identifier(labels[0]) not in stem:
             stem = f"{stem}_{identifier(labels[0])}"
-        name, number = stem, 1
+        name, number = stem, self.numbers.get(stem, 1)
         while name in self.names:
             number += 1
             name = f"{stem}_{number}"
+        self.numbers[stem] = number
         self.names.add(name)
         return name
 

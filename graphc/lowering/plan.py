@@ -30,6 +30,8 @@ class Plan:
         self.members: dict[Group, list[Node]] = {g: [] for g in self.grouping.groups}
         self.copies: dict[Group, Node] = {}
         self._reads: dict[Node, Reads] = {}
+        self._group_reads: dict[Group, set[tuple[Node, Index]]] = {}  # of so many members:
+        self._group_members: dict[Group, int] = {}
         self._loaders: dict[Node, set[Group]] | None = None
         for node in graph.nodes:
             if self.accesses.role(node) is Role.LEAF:
@@ -37,13 +39,15 @@ class Plan:
             if node in self.grouping.group:
                 group = self.grouping.group[node]
                 self.grouping.depend(group, self._needed(node, group))
+                if group.role is Role.INLINE:
+                    self.members[group].append(node)
             elif node in self.stored:
                 self._settle(node)
         self._complete()
-        self.stores: dict[Group, list[Node]] = {
-            group: [n for n in graph.nodes if self.place.get(n) is group and n in self.stored]
-            for group in self.grouping.groups
-        }
+        self.stores: dict[Group, list[Node]] = {group: [] for group in self.grouping.groups}
+        for node in graph.nodes:
+            if node in self.place and node in self.stored:
+                self.stores[self.place[node]].append(node)
 
     @property
     def groups(self) -> list[Group]:
@@ -59,7 +63,9 @@ class Plan:
         if node not in self.stored:
             return False
         place = self.place.get(node)
-        return place is not None and place is not group and group not in place.ancestors
+        if place is None or place is group:
+            return False
+        return node in self.accesses.cuts or group not in place.ancestors
 
     def reads(self, node: Node, group: Group) -> Reads:
         """What ``group`` loads to compute a node: leaves and stored nodes, with indices over the
@@ -140,7 +146,10 @@ class Plan:
         direct = self._composes(node, group)
         if direct is None:
             return False
-        theirs = {read for member in self.members[group] for read in self.reads(member, group)}
+        theirs = self._group_reads.setdefault(group, set())
+        for member in self.members[group][self._group_members.get(group, 0) :]:
+            theirs.update(self.reads(member, group))
+        self._group_members[group] = len(self.members[group])
         shared = any(at.ndim > 0 and (at, index) in theirs for at, index in reads)
         if not direct and not shared:
             return False

@@ -26,7 +26,7 @@ from graphc.kernel import (
 from graphc.lowering.elements import Checked, Elements, parts, positions
 from graphc.sizes import Int, symbols
 
-LONG = 4  # calls inside one another from which a value gets a name of its own
+LONG = 8  # calls inside one another from which a value gets a name of its own
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Writer:
         self._uses: dict[int, int] = {}
         self._repeats: set[int] = set()
         self._depths: dict[int, int] = {}
+        self._long: set[int] = set()
         self._refs: dict[int, Expr] = {}
         self._inline: dict[tuple[int, tuple[Condition, ...]], Expr] = {}
         self._indexed: set[str] = set()
@@ -134,25 +135,24 @@ class Writer:
                 self._repeats.add(id(part))
             depth = max(depth, self._depths[id(part)])
         self._depths[key] = depth + isinstance(expr, (Call, Masked))
-        if self._wants_name(expr):
+        if self._depths[key] >= LONG:
+            self._long.add(key)
+            self._depths[key] = 0
+        elif self._is_known(expr):
             self._depths[key] = 0
 
-    def _wants_name(self, expr: Expr) -> bool:
-        if isinstance(expr, (Const, Ref, Position)):
-            return False
+    def _is_known(self, expr: Expr) -> bool:
+        """Whether the user's program has a name for a computed value."""
         node = self.elements.origins.get(id(expr))
-        if isinstance(expr, Load):
-            return False
-        return self._depths[id(expr)] >= LONG or (node is not None and node in self.names.names)
+        return isinstance(expr, (Call, Masked)) and node is not None and node in self.names.names
 
     def _named(self, expr: Expr) -> bool:
-        if isinstance(expr, (Const, Ref)):
+        if isinstance(expr, (Const, Ref, Position)):
             return False
-        if isinstance(expr, Position):
-            return False
-        if self._uses[id(expr)] > 1 or id(expr) in self._repeats or id(expr) in self._pinned:
+        key = id(expr)
+        if self._uses[key] > 1 or key in self._repeats or key in self._pinned:
             return True
-        return self._wants_name(expr)
+        return key in self._long or self._is_known(expr)
 
     # -------------------------------------------------------------------------------- placing
 

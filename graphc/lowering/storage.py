@@ -31,6 +31,8 @@ class Storage:
         self.stored: dict[Node, str] = {}  # node -> why
         self._earlier: dict[Node, str] = {}
         self._contexts: dict[Node, frozenset[object]] = {}
+        self._spread: dict[Node, float] = {}
+        self._reaching: dict[Node, bool] = {}
         for _ in range(2):  # the second time it is known where values stop being composed
             self._earlier = self.stored
             self.stored = {}
@@ -51,6 +53,8 @@ class Storage:
             return self.stored[node]
         if node in self.forced:
             return "result"
+        if node in self.accesses.cuts:
+            return "its expression would grow too large"
         if kind in (Role.SCATTER, Role.TEMPLATE, Role.HOST):
             return "made in memory"
         users = self.graph.users[node]
@@ -173,11 +177,13 @@ class Storage:
     def _reaches_contraction(self, node: Node) -> bool:
         if node in self.forced or len(node.inputs) != 1:
             return False
-        return any(
-            self.accesses.role(u) is Role.CONTRACT
-            or (isinstance(u.op.lower, IndexMap) and self._reaches_contraction(u))
-            for u in self.graph.users[node]
-        )
+        if node not in self._reaching:
+            self._reaching[node] = any(
+                self.accesses.role(u) is Role.CONTRACT
+                or (isinstance(u.op.lower, IndexMap) and self._reaches_contraction(u))
+                for u in self.graph.users[node]
+            )
+        return self._reaching[node]
 
     def _is_cheap_prologue(self, node: Node) -> bool:
         size = max(count(node.shape), 1)
@@ -191,7 +197,10 @@ class Storage:
         if not isinstance(user.op.lower, IndexMap) or self._is_masked(user):
             return 1.0
         ratio = max(1.0, count(user.shape) / max(count(node.shape), 1))
-        return ratio * max((self._repeats(user, u) for u in self.graph.users[user]), default=1.0)
+        if user not in self._spread:
+            users = self.graph.users[user]
+            self._spread[user] = max((self._repeats(user, u) for u in users), default=1.0)
+        return ratio * self._spread[user]
 
     def _is_masked(self, node: Node) -> bool:
         """Whether some elements of an index map come from nowhere: it does not repeat them."""

@@ -386,7 +386,7 @@ def test_halves_are_rounded_after_every_operation(kind: dtypes.dtype) -> None:
     graph = graph_of(build, (50,), (50,), kinds=(kind, kind))
     given = arguments(graph)
     lowered = lower(graph, threads=1)
-    from loop_machine import run_program
+    from tests.lowering.loop_machine import run_program
 
     (got,), _ = run_program(lowered.program, given)
     wide = [a.astype(np.float32) for a in given]
