@@ -289,6 +289,7 @@ class _Writer:
             }
         )
         self.leaf: dict[int, str] = {}
+        self.based = {leaf for leaf, _, _ in plan.views}
         self.names: dict[Source, str] = {}  # of tensors, once read
         self.results: dict[int, str] = {}
 
@@ -325,7 +326,8 @@ class _Writer:
                 )
         self._identities(tensors)
         self._base_views()
-        code.need("holds()", _GUARD)
+        if plan.guard:
+            code.need("holds()", _GUARD)
         for i, p in enumerate(plan.inputs):
             if isinstance(p, TensorPlan):
                 self._memory(i, p)
@@ -382,8 +384,7 @@ class _Writer:
         if isinstance(value, _Hole):
             if value.number:
                 code.need(f"type({name}) is float", f"{text} was a float, is {{described({name})}}")
-            else:
-                # The types of tensors are compared below; this one speaks of other arguments.
+            elif number in self.based:  # the others are looked at below, as inputs
                 code.need(
                     f"isinstance({name}, Tensor)",
                     f"{text} was a tensor, is {{described({name})}}",
@@ -429,7 +430,7 @@ class _Writer:
         code, text = self.code, _braced(p.text)
         name = self._read(p.source)
         kind = "Tensor" if p.kind is Tensor else code.bind(p.kind, "kind")
-        code.need(f"type({name}) is {kind}", f"{text} is now {{described({name})}}")
+        code.need(f"type({name}) is {kind}", f"{text} was a tensor, is {{described({name})}}")
         type_ = code.bind(p.type, "type")
         code.need(
             f"{name}._type is {type_} or settle({name}, {type_})",

@@ -31,7 +31,7 @@ class Guard:
         others = [
             Check(c.path, c.text, _kind(tensor), "tensor", c.structural)
             for number, (tensor, checks) in found.tensors.items()
-            if number not in captured
+            if number not in captured and number not in found.implicit
             for c in checks
         ]
         self._checks = list(dict.fromkeys(_Same(c) for c in (*found.checks, *others, *routes)))
@@ -47,6 +47,9 @@ class Guard:
         self._version = STRUCTURE.version
         self._quick = self._compile([c.check for c in self._checks if not c.check.structural])
         self._structure = self._compile([c.check for c in self._checks if c.check.structural])
+
+    def __len__(self) -> int:
+        return len(self._checks)
 
     def _compile(self, checks: list[Check]) -> Callable[[], bool]:
         if not checks:

@@ -68,6 +68,7 @@ class Survey:
     roots: list[Any] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     tensors: dict[int, tuple[Tensor, list[Check]]] = field(default_factory=dict)
+    implicit: set[int] = field(default_factory=set)  # tensors that no code of the user's mentions
     names: dict[int, str] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
     words: set[str] = field(default_factory=set)
@@ -115,6 +116,7 @@ def survey(function: Callable[..., Any], arguments: list[Any], names: list[str])
     _visit(function, found.root(function), own, found, False)
     state = default_generator._state
     if id(state) not in found.tensors:
+        found.implicit.add(id(state))
         _visit(state, f"{found.root(default_generator)}._state", "rng_state", found, False)
     return found
 
