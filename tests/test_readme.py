@@ -19,7 +19,7 @@ def output(program: str, folder: Path) -> str:
     done = subprocess.run(
         [sys.executable, path.name],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "GRAPHC_NUM_THREADS": "2"},
         capture_output=True,
         text=True,
         check=False,
@@ -34,13 +34,22 @@ def test_programs_run(program, tmp_path):
     assert output(program, tmp_path)
 
 
-def test_the_graph_shown_is_the_graph_printed(tmp_path):
+def test_the_graph_and_the_code_shown_are_those_printed(tmp_path, request):
     (program,) = [p for p in PROGRAMS if 'ir["trace"]' in p]
-    (graph,) = re.findall(r"^```\n(graph .*?)^```", README, flags=re.MULTILINE | re.DOTALL)
     # The path of the file is the test's.
     printed = output(program, tmp_path).replace(f"{tmp_path}{os.sep}", "")
-    shortened = re.sub(r" +# ", "  # ", printed)
-    assert re.sub(r" +# ", "  # ", graph) in shortened
+    graph = printed[: printed.index("\n}\n") + 3]
+    code = printed.split("\n---- program.c")[0]
+    code = re.sub(r".*#include .*?\n\n", "", code, flags=re.DOTALL).rstrip() + "\n"
+    now = README
+    for mark, text in ((r"^```\ngraph ", graph), (r"^```c\n", code)):
+        opening = "```c\n" if text is code else "```\n"
+        (shown,) = re.findall(rf"{mark}.*?^```", README, flags=re.MULTILINE | re.DOTALL)
+        now = now.replace(shown, f"{opening}{text}```")
+    if request.config.getoption("--update-golden"):
+        (ROOT / "README.md").write_text(now, encoding="utf-8")
+    else:
+        assert now == README, "if this is meant: pytest --update-golden tests/test_readme.py"
 
 
 def test_every_target_and_file_named_exists():
