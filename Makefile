@@ -57,13 +57,13 @@ differential: $(call stamp,test) $(call stamp,differential)
 	$(BIN)/python -m pytest -n $(JOBS) -m differential
 
 # Every generated kernel of these tests under AddressSanitizer and UndefinedBehaviorSanitizer.
-PRELOAD = from graphc.backends.c import find_compiler, sanitizer_preload; \
-	print(sanitizer_preload(find_compiler()))
+PRELOAD = from graphc.backends.c import find_compiler, open_cache, sanitizer_preload; \
+	print(sanitizer_preload(find_compiler(open_cache())))
 sanitize: $(call stamp,test)
 	preload=$$($(BIN)/python -c "$(PRELOAD)") && \
 	env LD_PRELOAD=$$preload ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
 	    GRAPHC_SANITIZE=1 $(BIN)/python -m pytest -n $(JOBS) -m "not differential" \
-	    tests/ops/test_rows_compiled.py tests/compile tests/lowering tests/codegen
+	    tests/ops/test_rows_compiled.py tests/compile tests/codegen tests/nn/test_compiled_layers.py
 
 bench: $(call stamp,demo)
 	$(BIN)/python examples/benchmarks/run.py

@@ -10,7 +10,7 @@ from graphc.device import device as Device
 from graphc.dtypes import dtype as DType
 from graphc.errors import TraceError, user_location
 from graphc.functions.dims import normalise_dim
-from graphc.functions.promotion import cast
+from graphc.functions.promotion import cast, supported
 from graphc.functions.registry import assign, fitted, tensor_function
 from graphc.ir import CPU
 from graphc.modes import MODES
@@ -207,11 +207,8 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             device = Device(value)
     if kwargs:
         raise TypeError(f"to() got an unexpected keyword argument {next(iter(kwargs))!r}")
-    if device is not None and device.type != "cpu":
-        raise RuntimeError(
-            f"no backend for device {device}: graphc has no running CUDA backend yet; keep tensors "
-            "on 'cpu' (graphc.cuda.is_available() tells)"
-        )
+    if device is not None:
+        supported(device)
     if dtype is not None and dtype is not self.dtype:
         return cast(self, dtype)
     return apply(OPS["clone"], (self,), {}) if copied else self

@@ -10,7 +10,7 @@ from graphc import dtypes
 from graphc.device import device as Device
 from graphc.dtypes import dtype as DType
 from graphc.errors import TraceError, user_location
-from graphc.functions.promotion import cast
+from graphc.functions.promotion import cast, supported
 from graphc.functions.registry import tensor_function
 from graphc.ir import CPU
 from graphc.modes import MODES
@@ -19,7 +19,7 @@ from graphc.tensor import Array, Tensor, apply
 
 
 def _device(value: Any) -> Device:
-    return CPU if value is None else Device(value)
+    return CPU if value is None else supported(Device(value))
 
 
 def _finish(result: Tensor, requires_grad: bool) -> Tensor:

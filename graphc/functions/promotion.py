@@ -11,11 +11,22 @@ from typing import Any
 import numpy as np
 
 from graphc import dtypes
+from graphc.device import device as Device
 from graphc.dtypes import dtype as DType
 from graphc.ir import OPS
 from graphc.tensor import Tensor, apply
 
 Number = (bool, int, float)
+
+
+def supported(device: Device) -> Device:
+    """The device, if tensors can live there. Raises RuntimeError for a GPU."""
+    if device.type != "cpu":
+        raise RuntimeError(
+            f"no backend for device {device}: graphc has no running CUDA backend yet; keep tensors "
+            "on 'cpu' (graphc.cuda.is_available() tells)"
+        )
+    return device
 
 
 def operand(value: Any, name: str) -> Any:
