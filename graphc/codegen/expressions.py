@@ -183,7 +183,7 @@ class Expressions:
 
     def store(self, store: Store) -> str:
         """The assignment, semicolon included."""
-        kind = self.stored[store.buffer]
+        kind = self.stored.get(store.buffer, store.expr.dtype)
         target = f"{self.identifier(store.buffer)}[{self.integer(store.index)}]"
         if not store.add:
             return f"{target} = {self.dialect.narrowed(self.value(store.expr), kind)};"

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from graphc.codegen.columns import Columns, wide
 from graphc.codegen.loops import LoopMaker, Loops, Sharing, real, steps
 from graphc.codegen.placement import Placement
-from graphc.codegen.statements import Statements, in_parts, with_shared_extremes
+from graphc.codegen.statements import POSITIONS, Statements, in_parts, with_shared_extremes
+from graphc.codegen.sweeps import Array, with_found_positions, with_kept_values
 from graphc.codegen.views import Collected, NestView, PhaseView
 from graphc.kernel import Index, Nest, Param, Phase, Skeleton, Statement
 
@@ -35,7 +36,7 @@ class NestRenderer:
         skeleton = nest.schedule.skeleton
         divided = nest.schedule.work >= SHARED_WORK and not nest.schedule.serial
         if skeleton is Skeleton.TOTAL and divided and sweeps:
-            return "total", self._total(nest)
+            return "total", self._total(with_found_positions(nest))
         known = [steps(phase.axes) for phase in sweeps]
         short = sum(UNROLLED + 1 if k is None else k for k in known) <= UNROLLED
         across = skeleton is Skeleton.COLUMNS and not nest.schedule.serial
@@ -48,7 +49,25 @@ class NestRenderer:
         loops = self.maker.plain(nest.axes) if serial else self.maker.chunked(nest.axes, vector)
         if vector and not nest.schedule.serial:
             loops = self.maker.vectorised(loops)
-        return "nest", self._rows(nest, loops, unroll=vector, vectorise=not nest.schedule.serial)
+        if vector or nest.schedule.serial:
+            vectorise = not nest.schedule.serial
+            return "nest", self._rows(nest, loops, unroll=vector, vectorise=vectorise)
+        nest, arrays = with_kept_values(with_found_positions(nest), self.maker.taken)
+        view = self._rows(nest, loops, unroll=False, vectorise=True)
+        return "nest", self._with_arrays(view, arrays)
+
+    def _with_arrays(self, view: NestView, arrays: Sequence[Array]) -> NestView:
+        """The view with memory for values that a sweep keeps for another one."""
+        dialect = self.statements.expressions.dialect
+        lines = [
+            f"{dialect.storage(array.dtype)} "
+            f"{self.statements.expressions.identifier(array.name)}[{array.size}];"
+            for array in arrays
+        ]
+        if not lines:
+            return view
+        first = replace(view.phases[0], before=(*lines, *view.phases[0].before))
+        return replace(view, phases=(first, *view.phases[1:]))
 
     def _rows(
         self,
@@ -107,8 +126,9 @@ class NestRenderer:
     ) -> tuple[PhaseView, dict[int, list[str]]]:
         """One phase below ``depth`` loops, and lines that belong to the loops around it."""
         axes = [axis.name for axis in phase.axes]
+        joined = vectorise and all(r.combine not in POSITIONS for r in phase.reductions)
         reductions = tuple(
-            self.statements.collected(r, axes, widen, lanes) for r in phase.reductions
+            self.statements.collected(r, axes, widen, lanes, joined) for r in phase.reductions
         )
         if vectorise and all(r.clause for r in reductions):
             sweep = self.maker.vectorised(sweep, [r.clause for r in reductions])

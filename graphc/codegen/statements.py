@@ -19,8 +19,10 @@ _IDENTITY = {
 }
 _SYMBOLS = {Combine.SUM: "+", Combine.PROD: "*", Combine.ANY: "|", Combine.ALL: "&"}
 _LOGICAL = (Combine.ANY, Combine.ALL)
-_ARGUMENT = {Combine.ARGMAX: "above", Combine.ARGMIN: "below"}
-_VALUE_OF = {Combine.ARGMAX: Combine.MAX, Combine.ARGMIN: Combine.MIN}
+POSITIONS = {Combine.ARGMAX: "above", Combine.ARGMIN: "below"}
+EXTREMES = {Combine.ARGMAX: Combine.MAX, Combine.ARGMIN: Combine.MIN}
+_ORDERS = {Combine.MAX: "gc_order", Combine.MIN: "gc_order_low"}
+_KEYS = {"f32": ("i32", "int32_t"), "f64": ("i64", "int64_t")}
 _RANGES = {
     "i8": (-(2**7), 2**7 - 1),
     "i16": (-(2**15), 2**15 - 1),
@@ -83,14 +85,22 @@ class Statements:
     # ------------------------------------------------------------------------------ reductions
 
     def collected(
-        self, reduction: Reduction, sweep: Sequence[str], widen: bool = True, lanes: bool = False
+        self,
+        reduction: Reduction,
+        sweep: Sequence[str],
+        widen: bool = True,
+        lanes: bool = False,
+        joined: bool = False,
     ) -> Collected:
         """How a reduction is accumulated over the axes named in ``sweep``.
 
         ``lanes``: in a loop whose iterations run side by side, each with its own accumulator.
+        ``joined``: in such a loop, all into one.
         """
-        if reduction.combine in _ARGUMENT:
+        if reduction.combine in POSITIONS:
             return self._argument(reduction, sweep, lanes)
+        if joined and reduction.combine in _ORDERS and computed(reduction.dtype) in _KEYS:
+            return self._ordered(reduction)
         dialect = self.expressions.dialect
         short = computed(reduction.dtype)
         kind = dialect.scalar(reduction.dtype)
@@ -108,7 +118,7 @@ class Statements:
         if combine in _LOGICAL:
             value = self.expressions.expression(reduction.expr)
             value = value if reduction.expr.dtype.short == "b1" else f"({value} != 0)"
-        symbol = _SYMBOLS.get(combine, f"gc_{join}")
+        symbol = _SYMBOLS.get(combine, combine.value)
         return Collected(
             name=name,
             kind=kind,
@@ -120,15 +130,40 @@ class Statements:
             join=join,
         )
 
+    def _ordered(self, reduction: Reduction) -> Collected:
+        """An extreme of floats by integers that are ordered as they are.
+
+        Vectors join those in one instruction, and the steps of a loop do not wait for each other.
+        """
+        name = self.expressions.identifier(reduction.name)
+        short = computed(reduction.dtype)
+        key, kind = _KEYS[short]
+        order = f"{_ORDERS[reduction.combine]}_{short}"
+        lowest = _initial(reduction.combine, reduction.dtype, "")
+        held, join = f"{name}_key", f"{reduction.combine.value}_{key}"
+        return Collected(
+            name=name,
+            kind=self.expressions.dialect.scalar(reduction.dtype),
+            held=held,
+            held_kind=kind,
+            initial=f"{order}({lowest})",
+            update=(
+                f"{held} = gc_{join}({held}, {order}({self.expressions.value(reduction.expr)}));",
+            ),
+            clause=f"{reduction.combine.value} : {held}",
+            join=join,
+            result=f"gc_ordered_{short}",
+        )
+
     def _argument(self, reduction: Reduction, sweep: Sequence[str], lanes: bool) -> Collected:
         render = self.expressions
         name = render.identifier(reduction.name)
         kind = reduction.expr.dtype
         position = 0 if reduction.position is None else reduction.position
         first = substitute(position, dict.fromkeys(sweep, 0))
-        best, value = _best(name), f"{name}_value"
+        best, value = best_of(name), f"{name}_value"
         comes_first = (
-            f"gc_{_ARGUMENT[reduction.combine]}_{'lane_' if lanes else ''}{computed(kind)}"
+            f"gc_{POSITIONS[reduction.combine]}_{'lane_' if lanes else ''}{computed(kind)}"
         )
         return Collected(
             name=name,
@@ -147,7 +182,7 @@ class Statements:
             join=f"{reduction.combine.value}_{computed(kind)}",
             best=best,
             best_kind=render.dialect.scalar(kind),
-            best_initial=_initial(_VALUE_OF[reduction.combine], kind, render.dialect.scalar(kind)),
+            best_initial=_initial(EXTREMES[reduction.combine], kind, render.dialect.scalar(kind)),
         )
 
 
@@ -162,7 +197,7 @@ def in_parts(
         rejoin = _update(reduction.combine, collected.join, collected.held, other)
         return replace(collected, part=part, part_offset=offset, at=at, rejoin=rejoin)
     best_part = f"{collected.best}_part"
-    comes_first = f"gc_{_ARGUMENT[reduction.combine]}_{lane}{computed(reduction.expr.dtype)}"
+    comes_first = f"gc_{POSITIONS[reduction.combine]}_{lane}{computed(reduction.expr.dtype)}"
     return replace(
         collected,
         part=part,
@@ -191,17 +226,17 @@ def with_shared_extremes(nest: Nest) -> Nest:
 
 
 def _shared_extremes(phase: Phase) -> Phase:
-    found = {(_VALUE_OF[r.combine], r.expr): r for r in phase.reductions if r.combine in _VALUE_OF}
+    found = {(EXTREMES[r.combine], r.expr): r for r in phase.reductions if r.combine in EXTREMES}
     kept = tuple(r for r in phase.reductions if (r.combine, r.expr) not in found)
     known = tuple(
-        Let(r.name, Ref(_best(found[r.combine, r.expr].name), r.dtype))
+        Let(r.name, Ref(best_of(found[r.combine, r.expr].name), r.dtype))
         for r in phase.reductions
         if (r.combine, r.expr) in found
     )
     return replace(phase, reductions=kept, finals=(*known, *phase.finals))
 
 
-def _best(name: str) -> str:
+def best_of(name: str) -> str:
     """The variable that holds the extreme whose position is ``name``."""
     return f"{name}_best"
 

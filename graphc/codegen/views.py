@@ -37,6 +37,7 @@ class Collected:
     update: tuple[str, ...]
     clause: str
     join: str
+    result: str = ""  # the function from what is held to the result, where it is not a cast
     best: str = ""
     best_kind: str = ""
     best_initial: str = ""
@@ -51,10 +52,12 @@ class Collected:
     def widened(self) -> bool:
         return self.held != self.name
 
-    @property
-    def cast(self) -> str:
-        """What makes the result of the accumulator."""
-        return f"({self.kind})" if self.kind != self.held_kind else ""
+    def value(self, place: str = "") -> str:
+        """The result, from the accumulator or its element at ``place``."""
+        held = f"{self.held}{place}"
+        if self.result:
+            return f"{self.result}({held})"
+        return f"({self.kind}){held}" if self.kind != self.held_kind else held
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 /* Reductions and checked indices of generated C.
  *
- * `#pragma omp simd reduction(gc_max_f32 : m)` lets the compiler keep one maximum for each vector
- * lane; NaN wins, as in PyTorch. Sums of float32 are accumulated in double by the generated loops.
+ * Extremes of floats are joined as integers of the same order, for which vectors have instructions;
+ * NaN wins, as in PyTorch. Sums of float32 are accumulated in double by the generated loops.
  */
 #ifndef GC_REDUCE_H
 #define GC_REDUCE_H
@@ -9,25 +9,25 @@
 #include "gc_math.h"
 #include "gc_program.h"
 
-#define GC_PRAGMA(text) _Pragma(#text)
-#define GC_DECLARE_REDUCTION(NAME, TYPE, FIRST)                                                    \
-    GC_PRAGMA(omp declare reduction(NAME : TYPE : omp_out = NAME(omp_out, omp_in))                 \
-                  initializer(omp_priv = FIRST))
-
-GC_DECLARE_REDUCTION(gc_max_f32, float, -GC_INFINITY)
-GC_DECLARE_REDUCTION(gc_max_f64, double, -GC_INFINITY)
-GC_DECLARE_REDUCTION(gc_max_i8, int8_t, INT8_MIN)
-GC_DECLARE_REDUCTION(gc_max_i16, int16_t, INT16_MIN)
-GC_DECLARE_REDUCTION(gc_max_i32, int32_t, INT32_MIN)
-GC_DECLARE_REDUCTION(gc_max_i64, int64_t, INT64_MIN)
-GC_DECLARE_REDUCTION(gc_max_u8, uint8_t, 0)
-GC_DECLARE_REDUCTION(gc_min_f32, float, GC_INFINITY)
-GC_DECLARE_REDUCTION(gc_min_f64, double, GC_INFINITY)
-GC_DECLARE_REDUCTION(gc_min_i8, int8_t, INT8_MAX)
-GC_DECLARE_REDUCTION(gc_min_i16, int16_t, INT16_MAX)
-GC_DECLARE_REDUCTION(gc_min_i32, int32_t, INT32_MAX)
-GC_DECLARE_REDUCTION(gc_min_i64, int64_t, INT64_MAX)
-GC_DECLARE_REDUCTION(gc_min_u8, uint8_t, UINT8_MAX)
+/* Integers in the order of floats, -inf to -0, 0 to inf: the bits, of negative floats all but the
+ * sign turned around. NaN comes after all of them, or in gc_order_low before. gc_ordered is the
+ * way back. */
+GC_INLINE gc_i32 gc_turned_i32(gc_i32 bits) { return bits ^ (bits >> 31 & INT32_MAX); }
+GC_INLINE gc_i64 gc_turned_i64(gc_i64 bits) { return bits ^ (bits >> 63 & INT64_MAX); }
+GC_INLINE gc_i32 gc_order_f32(float x) {
+    return x != x ? INT32_MAX : gc_turned_i32((gc_i32)gc_bits_f32(x));
+}
+GC_INLINE gc_i64 gc_order_f64(double x) {
+    return x != x ? INT64_MAX : gc_turned_i64((gc_i64)gc_bits_f64(x));
+}
+GC_INLINE gc_i32 gc_order_low_f32(float x) {
+    return x != x ? INT32_MIN : gc_turned_i32((gc_i32)gc_bits_f32(x));
+}
+GC_INLINE gc_i64 gc_order_low_f64(double x) {
+    return x != x ? INT64_MIN : gc_turned_i64((gc_i64)gc_bits_f64(x));
+}
+GC_INLINE float gc_ordered_f32(gc_i32 key) { return gc_float_of((gc_u32)gc_turned_i32(key)); }
+GC_INLINE double gc_ordered_f64(gc_i64 key) { return gc_double_of((gc_u64)gc_turned_i64(key)); }
 
 /* Whether a value replaces the extreme found before it: strictly beyond, or the first NaN.
  * For scalar loops without selects, since a jump that is hardly ever taken costs less than a chain
@@ -39,6 +39,7 @@ GC_DECLARE_REDUCTION(gc_min_u8, uint8_t, UINT8_MAX)
     GC_INLINE int gc_below_##T(gc_##T value, gc_##T best) {                                        \
         return GC_UNLIKELY((value < best) | ((value != value) & (best == best)));                  \
     }                                                                                              \
+    GC_INLINE int gc_same_##T(gc_##T a, gc_##T b) { return a != a ? b != b : a == b; }              \
     GC_INLINE int gc_above_lane_##T(gc_##T value, gc_##T best) {                                   \
         return value <= best ? 0 : best == best;                                                   \
     }                                                                                              \

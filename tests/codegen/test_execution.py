@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from graphc.backends.c import IndexReport
+from graphc.codegen import C, render_kernel
 from graphc.dtypes import bfloat16, bool_, float32, float64, int32, int64
 from graphc.kernel import (
     Axis,
@@ -23,7 +24,7 @@ from graphc.kernel import (
     Skeleton,
     Store,
 )
-from graphc.sizes import symbol
+from graphc.sizes import evaluate, symbol
 from tests.codegen.execution import built, program_of, run_kernel, run_program
 from tests.codegen.kernels import (
     LITTLE,
@@ -225,11 +226,43 @@ def test_arguments(shape, kept, skeleton, combine, content):
 def test_nan_wins(shape, kept, skeleton, combine):
     x = normal(*shape)
     x[rng.random(shape) < 3 / x.size] = np.nan
+    x[rng.random(shape) < 3 / x.size] = -np.nan  # what 0 / 0 is
     swept = tuple(k for k in range(len(shape)) if k not in kept)
     expected = NUMPY[combine](x, axis=swept)
     y = np.zeros(np.shape(expected), np.float32)
     run_kernel(reduced(combine, shape, kept, skeleton), {"x": x, "y": y}, threads=2)
     np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("combine", [Combine.ARGMAX, Combine.ARGMIN])
+@pytest.mark.parametrize("kind", [float32, float64, int64])
+def test_zeros_of_both_signs_are_equal(combine, kind):
+    x = np.zeros((3, 200), kind.numpy)
+    x[1, ::2] *= -1
+    y = np.full(3, -1, np.int64)
+    run_kernel(reduced(combine, x.shape, (0,), Skeleton.ROWS, kind), {"x": x, "y": y})
+    np.testing.assert_array_equal(y, 0)
+
+
+@pytest.mark.parametrize("position", [199 - Axis("j", 200).index, Axis("j", 200).index // 2])
+def test_positions_that_do_not_grow(position):
+    """The position at the first extreme, not the smallest one."""
+    kernel = reduced(Combine.ARGMAX, (3, 200), (0,), Skeleton.ROWS)
+    (nest,) = kernel.nests
+    (phase,) = nest.phases
+    found = replace(phase.reductions[0], position=position)
+    nest = replace(nest, phases=(replace(phase, reductions=(found,)),))
+    x = rng.integers(0, 5, (3, 200)).astype(np.float32)
+    y = np.zeros(3, np.int64)
+    run_kernel(replace(kernel, nests=(nest,)), {"x": x, "y": y})
+    values = [evaluate(position, {"j": j}) for j in range(200)]
+    np.testing.assert_array_equal(y, np.array(values)[x.argmax(1)])
+
+
+def test_a_value_of_two_sweeps_is_computed_once():
+    text = render_kernel(softmax(10, 1000), C).text
+    assert text.count("gc_exp_f32") == 1
+    assert render_kernel(softmax(10, 100_000), C).text.count("gc_exp_f32") == 2
 
 
 @pytest.mark.parametrize("skeleton", [Skeleton.ROWS, Skeleton.COLUMNS, Skeleton.TOTAL])

@@ -11,22 +11,27 @@ void softmax(
     int64_t begin, end;
     gc_share(t, n, 1, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
-        float top = -GC_INFINITY;
-        #pragma omp simd reduction(gc_max_f32 : top)
+        float exp_row[10];
+        int32_t top_key = gc_order_f32(-GC_INFINITY);
+        #pragma omp simd reduction(max : top_key)
         for (int64_t j = 0; j < 10; j++) {
-            top = gc_max_f32(top, x[i*10 + j]);
+            top_key = gc_max_i32(top_key, gc_order_f32(x[i*10 + j]));
         }
+        const float top = gc_ordered_f32(top_key);
         double total_sum = 0.0;
         #pragma omp simd reduction(+ : total_sum)
         for (int64_t j = 0; j < 10; j++) {
-            total_sum += gc_exp_f32(x[i*10 + j] - top);
+            const float exp = gc_exp_f32(x[i*10 + j] - top);
+            exp_row[j] = exp;
+            total_sum += exp;
         }
         const float total = (float)total_sum;
         /* net.py:12 y = F.softmax(x, 1) */
         const float scale = 1.0f / total;
         #pragma omp simd
         for (int64_t j = 0; j < 10; j++) {
-            const float p = gc_exp_f32(x[i*10 + j] - top) * scale;
+            const float exp = exp_row[j];
+            const float p = exp * scale;
             y[i*10 + j] = p;
         }
     }
