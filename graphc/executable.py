@@ -10,6 +10,7 @@ import numpy as np
 
 from graphc import config
 from graphc.backends.c import (
+    DivisionReport,
     IndexReport,
     Program,
     SourceFile,
@@ -100,11 +101,13 @@ class Executable:
         self.stages.graphs[name] = graph
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
-        """Runs the program once. Raises IndexError for an index out of range."""
-        outputs = [np.empty(shape, dtype) for shape, dtype in self.outputs]
+        """Runs the program once. Raises IndexError for an index out of range, RuntimeError for an
+        integer divided by zero.
+        """
+        outputs: list[Array] = [np.empty(shape, dtype) for shape, dtype in self.outputs]
         try:
             self.program.run([*map(address_of, arrays), *map(address_of, outputs)])
-        except IndexReport as error:
+        except (IndexReport, DivisionReport) as error:
             raise self._explained(error) from None
         return outputs
 
@@ -114,11 +117,14 @@ class Executable:
         self.program.free.append(frame)
         raise self._explained(error)
 
-    def _explained(self, error: IndexReport) -> IndexError:
+    def _explained(self, error: IndexReport | DivisionReport) -> Exception:
         site = self._sites[error.site]
+        where = f" at {site.location}" if site.location else ""
+        if isinstance(error, DivisionReport):
+            return RuntimeError(f"ZeroDivisionError: {site.operation} of integers by zero{where}")
         return IndexError(
             f"index {error.value} is out of bounds for dimension with size {error.limit} "
-            f"in {site.operation}" + (f" at {site.location}" if site.location else "")
+            f"in {site.operation}{where}"
         )
 
 

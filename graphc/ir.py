@@ -77,13 +77,15 @@ class Scalar:
     ``{0}``, ``{1}`` are the operands, ``{t}`` the short name of the type computed in (float32 for
     float16 and bfloat16), ``{c}`` its C name, ``{s}`` the short name of the first operand's type.
     ``integer`` and ``boolean`` replace the text for those dtypes. Attributes of the node are
-    available by name (``{decimals}``).
+    available by name (``{decimals}``). ``divides``: the last operand must not be 0 where it is an
+    integer; kernels report it.
     """
 
     text: str
     integer: str | None = None
     boolean: str | None = None
     cost: int = 1  # in additions; what recomputing one element is worth
+    divides: bool = False
 
 
 @dataclass(frozen=True)

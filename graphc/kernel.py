@@ -353,7 +353,7 @@ class HostStep:
 
 @dataclass(frozen=True)
 class Site:
-    """Where a checked index comes from: what to say when it is out of range."""
+    """Where a checked index or divisor comes from: what to say when it is out of range, or 0."""
 
     operation: str
     location: str

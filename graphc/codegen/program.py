@@ -22,7 +22,7 @@ from graphc.kernel import Buffer, HostStep, Launch, Nest, Program, Role
 _LINE = 64
 _MOST_THREADS = 256
 _COMMENT = re.compile(r"[ ]*/\*.*?\*/", re.DOTALL)
-_INDEX = re.compile(r"\bgc_index(_wrapped)?\(")
+_CHECK = re.compile(r"\bgc_(index(_wrapped)?|divisor)\(")
 _TABLE = (Role.INPUT, Role.OUTPUT, Role.CONSTANT)
 # A function of the C library by the name of a kernel would be replaced by it when linking.
 _LIBRARY = frozenset(
@@ -206,7 +206,7 @@ class _Driver:
 
     def _stop(self, stages: list[list[Launch]]) -> int | None:
         """The first stage that writes inputs, where all indices were checked before it."""
-        checks = [any(_INDEX.search(self._of(x).text) for x in stage) for stage in stages]
+        checks = [any(_CHECK.search(self._of(x).text) for x in stage) for stage in stages]
         for number, stage in enumerate(stages):
             if any(self._updates(launch) for launch in stage):
                 return number if any(checks[:number]) and not any(checks[number:]) else None

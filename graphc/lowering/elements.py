@@ -49,6 +49,8 @@ class Elements:
     index_names: dict[tuple[Node, Expr, Int], str] = field(default_factory=dict)
     checked: dict[str, Checked] = field(default_factory=dict)
     origins: dict[int, Node] = field(default_factory=dict)
+    divisors: dict[int, Node] = field(default_factory=dict)  # checked, by the id of the expression
+    _alive: list[Expr] = field(default_factory=list)  # so that an id stays that of one expression
     _memo: dict[tuple[Node, Index, Guard], Expr] = field(default_factory=dict)
 
     def value(self, node: Node, index: Index, guard: Guard = ()) -> Expr:
@@ -87,6 +89,8 @@ class Elements:
             self.value(x, broadcast_index(index, x.shape), guard) for x in node.inputs
         )
         kind = computed_in(node)
+        if lower.divides and kind.kind is dtypes.Kind.INTEGER:
+            arguments = (*arguments[:-1], self._divisor(node, arguments[-1], guard))
         text = lower.text
         if kind.kind is dtypes.Kind.INTEGER and lower.integer is not None:
             text = lower.integer
@@ -96,6 +100,19 @@ class Elements:
             return arguments[0]
         source = node.inputs[0].dtype
         return rounded(Call(_filled(text, kind, source, node.attrs), arguments, node.dtype))
+
+    def _divisor(self, node: Node, value: Expr, guard: Guard) -> Expr:
+        """An integer divisor, reported where it is 0 and matters: ``{site}`` is put in later."""
+        if isinstance(value, Const) and value.value != 0:
+            return value
+        matters: Expr = Const(True, dtypes.bool_)
+        if guard:
+            matters = Masked(guard, matters, Const(False, dtypes.bool_))
+        text = f"({value.dtype.c})gc_divisor(GC_REPORTER, {{site}}, {{0}}, {{1}})"
+        checked = Call(text, (value, matters), value.dtype)
+        self.divisors[id(checked)] = node
+        self._alive.append(checked)
+        return checked
 
     def _mapped(self, node: Node, lower: IndexMap, index: Index, guard: Guard) -> Expr:
         types = [x.type for x in node.inputs]

@@ -150,6 +150,8 @@ class Writer:
         if isinstance(expr, (Const, Ref, Position)):
             return False
         key = id(expr)
+        if key in self.elements.divisors:  # checked also where its quotient is not selected
+            return True
         if self._uses[key] > 1 or key in self._repeats or key in self._pinned:
             return True
         return key in self._long or self._is_known(expr)
@@ -168,6 +170,7 @@ class Writer:
             stem = f"{expr.buffer}_value"
         else:
             stem = "value" if node is None else self.names.stem(node)
+            stem = "divisor" if id(expr) in self.elements.divisors else stem
         name = self.scope.fresh(stem)
         line = "" if node is None or isinstance(expr, Load) else self.names.line(node)
         self.statements.append(Let(name, value, line))
@@ -182,7 +185,11 @@ class Writer:
             mask = tuple(c for c in expr.mask if c not in holds)
             return Load(expr.buffer, expr.index, expr.dtype, mask, expr.other)
         if isinstance(expr, Call):
-            return Call(expr.text, tuple(self._place(a, holds) for a in expr.args), expr.dtype)
+            divided = self.elements.divisors.get(id(expr))
+            text = expr.text
+            if divided is not None:
+                text = text.replace("{site}", str(self.site(divided)))
+            return Call(text, tuple(self._place(a, holds) for a in expr.args), expr.dtype)
         if isinstance(expr, Masked):
             open_ = tuple(c for c in expr.conditions if c not in holds)
             value = self._place(expr.value, (*holds, *open_))
@@ -192,7 +199,7 @@ class Writer:
 
 
 class SiteOf:
-    """Numbers the places of a program where an index is checked."""
+    """Numbers the places of a program where an index or a divisor is checked."""
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []

@@ -207,28 +207,28 @@ def _trunc_divide(a: Array, b: Array) -> Array:
 _DIVISION: dict[str, Any] = {"kind": _NUMBER, "domains": ((-3, 3), (0.6, 3)), "nonzero": True}
 FMOD = binary(
     "fmod",
-    Scalar("gc_fmod_{t}({0}, {1})", cost=30),
+    Scalar("gc_fmod_{t}({0}, {1})", cost=30, divides=True),
     _fmod,
     lambda g, _y, a, b: (g, lambda: -g * row.trunc(a / b)),
     **_DIVISION,
 )
 REMAINDER = binary(
     "remainder",
-    Scalar("gc_remainder_{t}({0}, {1})", cost=30),
+    Scalar("gc_remainder_{t}({0}, {1})", cost=30, divides=True),
     _remainder,
     lambda g, _y, a, b: (g, lambda: -g * row.floor_divide(a, b)),
     **_DIVISION,
 )
 FLOOR_DIVIDE = binary(
     "floor_divide",
-    Scalar("gc_floordiv_{t}({0}, {1})", cost=30),
+    Scalar("gc_floordiv_{t}({0}, {1})", cost=30, divides=True),
     _floor_divide,
     lambda g, _y, _a, _b: (lambda: zeros_like(g), lambda: zeros_like(g)),
     **_DIVISION,
 )
 TRUNC_DIVIDE = binary(
     "trunc_divide",
-    Scalar("gc_truncdiv_{t}({0}, {1})", cost=10),
+    Scalar("gc_truncdiv_{t}({0}, {1})", cost=10, divides=True),
     _trunc_divide,
     lambda g, _y, _a, _b: (lambda: zeros_like(g), lambda: zeros_like(g)),
     reference=lambda a, b: _truncated(a, b) if a.dtype.kind in "iu" else np.trunc(a / b),

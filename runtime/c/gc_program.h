@@ -19,7 +19,7 @@
 /* The host reads the declarations between the two marks, so keep them plain C99. */
 /* host begins */
 typedef struct gc_error {
-    int64_t state; /* 0: none, 1: an index was out of range */
+    int64_t state; /* 0: none, 1: an index was out of range, 2: an integer divisor was 0 */
     int64_t site;  /* which of the program's checked places */
     int64_t value; /* the index found there */
     int64_t limit; /* the size of the dimension it indexes */
@@ -84,17 +84,32 @@ static inline void gc_share(const gc_thread *t, int64_t count, int64_t grain, in
     *end = high < count ? high : count;
 }
 
-/* An index outside [-limit, limit): the first report of a call is kept. The caller must not use
- * the index; it goes on with a valid one, since the other threads count on it at the barriers. */
-static __attribute__((noinline, cold, unused)) void gc_report_index(gc_error *error, int64_t site,
-                                                                    int64_t value, int64_t limit) {
+/* The first report of a call is kept. The program goes on, since the other threads count on this
+ * one at the barriers. */
+static __attribute__((noinline, cold, unused)) void gc_report(gc_error *error, int64_t state,
+                                                              int64_t site, int64_t value,
+                                                              int64_t limit) {
     int64_t none = 0;
-    if (__atomic_compare_exchange_n(&error->state, &none, 1, 0, __ATOMIC_RELAXED,
+    if (__atomic_compare_exchange_n(&error->state, &none, state, 0, __ATOMIC_RELAXED,
                                     __ATOMIC_RELAXED)) {
         error->site = site;
         error->value = value;
         error->limit = limit;
     }
+}
+
+/* An index outside [-limit, limit), which the caller must not use: it goes on with a valid one. */
+static inline __attribute__((unused)) void gc_report_index(gc_error *error, int64_t site,
+                                                           int64_t value, int64_t limit) {
+    gc_report(error, 1, site, value, limit);
+}
+
+/* An integer divisor; a 0 is reported where it matters. Dividing by it is defined and gives 0. */
+#define GC_REPORTER t
+static inline __attribute__((unused)) int64_t gc_divisor(const gc_thread *t, int64_t site,
+                                                         int64_t value, int64_t matters) {
+    if (__builtin_expect(value == 0 && matters, 0)) gc_report(&t->call->error, 2, site, 0, 0);
+    return value;
 }
 
 #endif

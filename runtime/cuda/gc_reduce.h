@@ -123,8 +123,9 @@ GC_DEFINE_EXTREMES(b1)
 #undef GC_DEFINE_BLOCK_EXTREME
 #undef GC_DEFINE_EXTREMES
 
-GC_INLINE int64_t gc_reported(gc_error *report, int64_t site, int64_t value, int64_t limit) {
-    if (atomicCAS((unsigned long long *)&report->state, 0ull, 1ull) == 0ull) {
+GC_INLINE int64_t gc_reported(gc_error *report, int64_t site, int64_t value, int64_t limit,
+                              unsigned long long state = 1ull) {
+    if (atomicCAS((unsigned long long *)&report->state, 0ull, state) == 0ull) {
         report->site = site;
         report->value = value;
         report->limit = limit;
@@ -143,6 +144,12 @@ GC_INLINE int64_t gc_index_wrapped(gc_error *report, int64_t site, int64_t value
     const int64_t wrapped = value < 0 ? value + limit : value;
     if (wrapped >= 0 && wrapped < limit) return wrapped;
     return gc_reported(report, site, value, limit);
+}
+
+/* An integer divisor; a 0 is reported where it matters. */
+#define GC_REPORTER report
+GC_INLINE int64_t gc_divisor(gc_error *report, int64_t site, int64_t value, bool matters) {
+    return value == 0 && matters ? gc_reported(report, site, 0, 0, 2ull) : value;
 }
 
 #endif

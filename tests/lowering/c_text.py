@@ -81,6 +81,14 @@ _ROWS = {
 }
 
 
+class ZeroDivisorError(Exception):
+    """An integer divisor that matters was 0; ``site`` says where."""
+
+    def __init__(self, site: int) -> None:
+        super().__init__(site)
+        self.site = site
+
+
 class _Parser:
     """Recursive descent over one text, computing as it goes."""
 
@@ -163,6 +171,8 @@ class _Parser:
             return np.bool_(token == "true")
         if token in ("NAN", "INFINITY"):
             return np.float32(token.lower().replace("infinity", "inf"))
+        if token == "GC_REPORTER":
+            return None
         self.take("(")
         args = []
         while self.peek() != ")":
@@ -191,6 +201,11 @@ def call(name: str, args: list[Any]) -> Any:
         source, target = (from_short(s) for s in name.removeprefix("gc_").split("_to_"))
         value = np.asarray(args[0]).astype(source.numpy)
         return OPS["cast"].evaluate(value, dtype=target)
+    if name == "gc_divisor":
+        _, site, divisor, matters = args
+        if np.any((np.asarray(divisor) == 0) & np.asarray(matters)):
+            raise ZeroDivisorError(int(site))
+        return np.where(np.asarray(divisor) == 0, 1, divisor)  # the quotient is thrown away
     stem, _, short = name.removeprefix("gc_").rpartition("_")
     arrays = [np.asarray(a) for a in args]
     if stem in ("uniform", "normal"):

@@ -10,7 +10,7 @@ from graphc.backends.c.compiler import (
     sanitizer_preload,
 )
 from graphc.backends.c.memory import Arena, address_of
-from graphc.backends.c.program import IndexReport, Program
+from graphc.backends.c.program import DivisionReport, IndexReport, Program
 from graphc.backends.c.target import target_dialect
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "CompileError",
     "Compiler",
     "CompilerNotFound",
+    "DivisionReport",
     "IndexReport",
     "Program",
     "SourceFile",

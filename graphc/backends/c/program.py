@@ -32,6 +32,14 @@ class IndexReport(IndexError):  # noqa: N818 - becomes the IndexError of the ope
         self.limit = limit
 
 
+class DivisionReport(ZeroDivisionError):  # noqa: N818 - becomes the RuntimeError of the operation
+    """A program met an integer divisor that is 0: at which of its places."""
+
+    def __init__(self, site: int) -> None:
+        super().__init__("division of integers by zero")
+        self.site = site
+
+
 @cache
 def interface() -> Any:
     """The cffi view of the C runtime, whose structures are declared once, in gc_program.h."""
@@ -192,7 +200,8 @@ class Program:
         """Runs the (first) entry on the memory at these addresses.
 
         The caller keeps that memory alive. ``arena_bytes`` enlarges the arena for programs whose
-        need depends on their sizes. Raises IndexReport; the outputs are then undefined.
+        need depends on their sizes. Raises IndexReport or DivisionReport; the
+        outputs are then undefined.
         """
         # begin, enter and end, spelled out: this is the path that small programs live on.
         free = self.free
@@ -229,7 +238,7 @@ class Program:
         return frame
 
     def enter(self, frame: Frame, entry: int) -> None:
-        """Runs the entry of that number. Raises IndexReport."""
+        """Runs the entry of that number. Raises IndexReport or DivisionReport."""
         if self._entries[entry](frame.call):
             raise report(frame)
 
@@ -238,7 +247,9 @@ class Program:
         self.free.append(frame)
 
 
-def report(frame: Frame) -> IndexReport:
+def report(frame: Frame) -> IndexReport | DivisionReport:
     """What went wrong in the call that used this frame."""
     error = frame.call.error
+    if int(error.state) == 2:
+        return DivisionReport(int(error.site))
     return IndexReport(int(error.site), int(error.value), int(error.limit))
