@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphc.dispatch import MISS
+from graphc.lines import MISS
 from graphc.modes import MODES
 from graphc.nn.module import Module
 from graphc.receipts import Receipt, Stage, all_sources, all_stages, report, write_stages
@@ -35,7 +35,7 @@ class CompiledFunction:
         if not isinstance(function, Module):
             functools.update_wrapper(self, function)
         self._function = function
-        self.__name__ = name or getattr(function, "__name__", type(function).__name__)
+        self.__name__: str = name or getattr(function, "__name__", None) or type(function).__name__
         self._specialisations: tuple[Specialisation, ...] = ()  # oldest first
         self._calls: tuple[Callable[[Any, Any], Any], ...] = ()  # the one used last comes first
         self._lock = threading.RLock()
@@ -192,7 +192,7 @@ class CompiledModule(Module):
         return f"CompiledModule(\n  {repr(self._orig_mod).replace(chr(10), chr(10) + '  ')}\n)"
 
 
-def compile(  # noqa: A001 - PyTorch's name
+def compile(
     model: Callable[..., Any] | None = None,
     *,
     fullgraph: bool = False,

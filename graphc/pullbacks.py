@@ -256,8 +256,8 @@ class _Run:
             if storage is not None:
                 self._check(storage, version, type_)
             values[joint.inputs[i]] = Tensor._restore(array, Storage(), node, type_)
-        for node in program._again:
-            values[node] = apply(node.op, [values[n] for n in node.inputs], node.attrs)
+        for step in program._again:
+            values[step] = apply(step.op, [values[n] for n in step.inputs], step.attrs)
         return [values[n] for n in program._gradients]
 
 
@@ -266,4 +266,4 @@ def _array(g: Tensor) -> Array:
 
 
 def _zeros(type_: TensorType) -> Tensor:
-    return Tensor._make(np.zeros(type_.shape, type_.dtype.numpy), type_)  # type: ignore[arg-type, no-any-return]
+    return Tensor._make(np.zeros(type_.shape, type_.dtype.numpy), type_)  # type: ignore[no-any-return]

@@ -76,9 +76,7 @@ def receipt(
     )
 
 
-def report(
-    made: Receipt, graph: Graph, executables: "Sequence[Executable]", number: int
-) -> None:
+def report(made: Receipt, graph: Graph, executables: "Sequence[Executable]", number: int) -> None:
     """Writes a compilation to ``GRAPHC_DUMP`` and prints what ``GRAPHC_DEBUG`` asks for."""
     folder = config.DUMP.value
     if folder is not None:

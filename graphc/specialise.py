@@ -1,21 +1,25 @@
 """One specialisation in the making: trace, graph, programs, and the plan of its calls."""
 
-import inspect
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from graphc.dispatch import (
+from graphc.dispatch import Dispatch
+from graphc.errors import TraceError
+from graphc.generator import Generator, default_generator
+from graphc.guards import Guard
+from graphc.ir import Graph, Node, topological
+from graphc.modes import MODES
+from graphc.naming import argument_names, name_after_source
+from graphc.places import MISSING, Change, Place, restored
+from graphc.plan import (
     NUMBER_LEAF,
     TENSOR_LEAF,
     Argument,
     BaseOf,
     Captured,
-    Dispatch,
     Fixed,
     GradOf,
     Input,
@@ -27,28 +31,19 @@ from graphc.dispatch import (
     Source,
     TensorPlan,
     ViewOf,
-    apart,
-    extent,
     result_tree,
 )
-from graphc.errors import TraceError
-from graphc.generator import Generator, default_generator
-from graphc.guards import Guard, same_value
-from graphc.ir import Graph, Node, topological
-from graphc.modes import MODES
-from graphc.naming import name_after_source
-from graphc.nn.module import Module
 from graphc.receipts import Receipt, receipt
-from graphc.survey import PLAIN, Place, Survey, survey
+from graphc.sharing import apart, extent
+from graphc.survey import PLAIN, Survey, survey
 from graphc.tensor import Tensor
-from graphc.tracing import NeedsBases, NumberInput, TensorInput, Trace, ValueNeeded
+from graphc.tracing import NeedsBases, NumberInput, TensorInput, Trace, ValueNeededError
 from graphc.trees import Tree, flatten, unflatten
 
 if TYPE_CHECKING:  # the back wing (jinja2, cffi) is loaded by the first compilation
     from graphc.executable import Executable
     from graphc.pullbacks import CompiledBackward, Differentiated
 
-_MISSING: Any = object()
 _ROOT = re.compile(r"\br\[(\d+)\]")
 
 
@@ -88,16 +83,6 @@ def specialise(
     return _Specialising(function, name, args, kwargs).make(reason)
 
 
-@dataclass
-class _Change:
-    """What the trace left in a place: to be repeated at every run."""
-
-    container: Any
-    key: Any
-    before: Any
-    value: Any
-
-
 class _Specialising:
     def __init__(
         self,
@@ -109,7 +94,7 @@ class _Specialising:
         self.function = function
         self.name = name
         self.leaves, self.tree = flatten((args, kwargs))
-        self.leaf_names = _leaf_names(function, args, kwargs, self.tree)
+        self.leaf_names = argument_names(function, self.tree)
         self.found: Survey = survey(function, self.leaves, self.leaf_names)
         self.names = dict(self.found.names)
         for leaf, leaf_name in zip(self.leaves, self.leaf_names, strict=True):
@@ -138,7 +123,7 @@ class _Specialising:
                 if use_bases:
                     raise SharedMemory from None
                 use_bases = True
-            except ValueNeeded as error:
+            except ValueNeededError as error:
                 # A float whose value the program needs becomes a constant, like an int.
                 needed = self._numbers_behind(error.tensor)
                 if not needed:
@@ -162,7 +147,7 @@ class _Specialising:
         leaves = list(self.leaves)
         outer = MODES.trace
         MODES.trace = trace
-        self.changes: list[_Change] = []
+        self.changes: list[Change] = []
         done = False
         try:
             # Arguments come first among the inputs, in order, also where the function skips them.
@@ -198,16 +183,16 @@ class _Specialising:
                     )
         return leaf
 
-    def _restore(self) -> list[_Change]:
+    def _restore(self) -> list[Change]:
         """Puts every place back to what it held before the trace; tells what was changed."""
-        changes: list[_Change] = []
+        changes: list[Change] = []
         places = list(self.found.places)
         known = {id(p.container) for p in places}
         for where, before in self.trace.touched.values():
             if id(where) not in known:
                 places.append(Place(where, "", before))
         for place in places:
-            changes += _restored(place)
+            changes += restored(place)
         return changes
 
     def _check_memory(self, use_bases: bool) -> None:
@@ -253,7 +238,7 @@ class _Specialising:
             )
         return ways
 
-    def _replaced(self, tensor: Tensor) -> _Change | None:
+    def _replaced(self, tensor: Tensor) -> Change | None:
         """The only place that holds a tensor, if the function puts another one there."""
         if len(self.found.tensors[id(tensor)][1]) > 1:
             return None
@@ -293,8 +278,8 @@ class _Specialising:
                 TensorPlan(
                     ways[0],
                     tuple(ways[1:]),
-                    tensor._type,
                     type(tensor),
+                    tensor._type,
                     tracked,
                     tensor._node is None,
                     strides,
@@ -380,7 +365,7 @@ class _Specialising:
                 tree = Tree(list, (len(c.value),), tuple(Tree(None) for _ in c.value))
                 effects.append((c.container, None, result_tree(tree, self._parts(c.value))))
             else:
-                gone = c.value is _MISSING
+                gone = c.value is MISSING
                 effects.append((c.container, c.key, None if gone else self._nested(c.value)))
         return effects
 
@@ -397,7 +382,7 @@ class _Specialising:
         seen: set[int] = set()
         values = [*self.result_leaves, *(t._grad for t in self.trace.grads_set)]
         for c in self.changes:
-            values += flatten(c.value)[0] if c.value is not _MISSING else []
+            values += flatten(c.value)[0] if c.value is not MISSING else []
         for value in values:
             if isinstance(value, Tensor) and value._traced and id(value) not in seen:
                 seen.add(id(value))
@@ -477,7 +462,7 @@ class _Specialising:
             tape_writes=tape_writes,
             grad_writes=grad_writes,
             effects=effects,
-            grad_mode_after=None if self.grad_mode_after is self.grad_mode else self.grad_mode_after,
+            grad_mode_after=self._new_grad_mode(),
             result=result_tree(self.result_tree, parts),
             random=self._draws(),
         )  # fmt: skip
@@ -485,9 +470,7 @@ class _Specialising:
         dispatch = Dispatch(plan)
         executables = [executable, *([] if backward is None else [backward.executable])]
         made = receipt(self.name, reason, {"trace": self.seconds}, executables)
-        return Specialisation(
-            dispatch, dispatch.call, self.tree, graph, executable, backward, made
-        )
+        return Specialisation(dispatch, dispatch.call, self.tree, graph, executable, backward, made)
 
     def _leaf(self, number: int, leaf: Any) -> Any:
         if isinstance(leaf, Tensor):
@@ -519,13 +502,16 @@ class _Specialising:
         """Inputs that were written with tracked values: they continue on the new tape."""
         writes = []
         for n, i in enumerate(self.trace.inputs):
-            if isinstance(i, TensorInput) and i.twin._node is not None:
-                if i.twin._node is not i.tape:
-                    number = len(self.outputs)
-                    self.outputs.append(i.twin._current())
-                    self.tracked[number] = i.twin
-                    writes.append((n, number))
+            if isinstance(i, TensorInput) and i.twin._node not in (None, i.tape):
+                number = len(self.outputs)
+                self.outputs.append(i.twin._current())
+                self.tracked[number] = i.twin
+                writes.append((n, number))
         return writes
+
+    def _new_grad_mode(self) -> bool | None:
+        """The mode that the function leaves switched, if it does."""
+        return None if self.grad_mode_after is self.grad_mode else self.grad_mode_after
 
     def _draws(self) -> bool:
         states = {id(default_generator._state)}
@@ -566,73 +552,3 @@ def _join(first: Survey, later: Survey) -> None:
             ]
             first.tensors[number] = (tensor, moved)
     first.roots += later.roots
-
-
-def _restored(place: Place) -> list[_Change]:
-    where, before = place.container, place.before
-    if isinstance(where, list):
-        if len(where) == len(before) and all(a is b for a, b in zip(where, before, strict=True)):
-            return []
-        now = list(where)
-        where[:] = before
-        return [_Change(where, None, None, now)]
-    if not isinstance(where, dict):  # a closure cell
-        now = where.cell_contents
-        if now is before:
-            return []
-        where.cell_contents = before
-        return [_Change(where, None, before, now)]
-    changes = []
-    keys = place.keys if place.keys is not None else dict.fromkeys((*before, *where))
-    for key in keys:
-        old, new = before.get(key, _MISSING), where.get(key, _MISSING)
-        if old is new:
-            continue
-        changes.append(_Change(where, key, old, new))
-    for c in changes:
-        if c.before is _MISSING:
-            where.pop(c.key, None)
-        else:
-            where[c.key] = c.before
-    return changes
-
-
-def _leaf_names(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], tree: Tree
-) -> list[str]:
-    """What each leaf of the arguments is called, by the function's own signature."""
-    target = function.forward if isinstance(function, Module) else function
-    count = len(args)
-    names = [f"arg{i}" for i in range(count)]
-    try:
-        parameters = list(inspect.signature(target).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    for i in range(count):
-        if i < len(parameters) and parameters[i].kind != inspect.Parameter.VAR_POSITIONAL:
-            names[i] = parameters[i].name
-        elif parameters:
-            rest = [p for p in parameters if p.kind == inspect.Parameter.VAR_POSITIONAL]
-            if rest:
-                names[i] = f"{rest[0].name}[{i - parameters.index(rest[0])}]"
-    found: list[str] = []
-
-    def walk(part: Tree, path: str) -> None:
-        if part.kind is None:
-            found.append(path)
-            return
-        if hasattr(part.kind, "_fields"):
-            keys = [f".{field}" for field in part.kind._fields]
-        elif issubclass(part.kind, dict):
-            keys = [f"[{key!r}]" for key in part.keys]
-        else:
-            keys = [f"[{i}]" for i in range(len(part.children))]
-        for key, child in zip(keys, part.children, strict=True):
-            walk(child, path + key)
-
-    positional, named = tree.children
-    for path, child in zip(names, positional.children, strict=True):
-        walk(child, path)
-    for key, child in zip(named.keys, named.children, strict=True):
-        walk(child, str(key))
-    return found

@@ -26,6 +26,7 @@ from graphc.errors import TraceError
 from graphc.generator import Generator, default_generator
 from graphc.nn.module import Module
 from graphc.optim.optimizer import Optimizer
+from graphc.places import Place
 from graphc.tensor import Size, Tensor
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
@@ -49,16 +50,6 @@ class Check:
     expected: Any
     how: str  # "is", "value", "values", "tensor", "array": see guards.term
     structural: bool  # lies in a module: looked at only when STRUCTURE.version has moved
-
-
-@dataclass
-class Place:
-    """Something that can be assigned to, and what it held: a dict, a list, or a closure cell."""
-
-    container: Any
-    text: str
-    before: Any
-    keys: tuple[str, ...] | None = None  # of a dict: only these entries matter
 
 
 @dataclass
@@ -301,9 +292,7 @@ def _visit(value: Any, path: str, text: str, found: Survey, structural: bool) ->
         _visit_object(value, path, text, found)
 
 
-def _visit_container(
-    value: Any, path: str, text: str, found: Survey, structural: bool
-) -> None:
+def _visit_container(value: Any, path: str, text: str, found: Survey, structural: bool) -> None:
     items = list(value.values()) if isinstance(value, dict) else list(value)
     keys = list(value) if isinstance(value, dict) else None
     if isinstance(value, (list, dict)):
@@ -317,9 +306,7 @@ def _visit_container(
         return
     if keys is not None:
         known = [key if isinstance(key, VALUES) else id(key) for key in keys]
-        found.checks.append(
-            Check(f"keys({path})", f"the keys of {text}", known, "values", False)
-        )
+        found.checks.append(Check(f"keys({path})", f"the keys of {text}", known, "values", False))
         for key, item in zip(keys, items, strict=True):
             written = repr(key) if isinstance(key, PLAIN) else found.root(key)
             _visit(item, f"{path}[{written}]", f"{text}[{written}]", found, False)
@@ -330,9 +317,7 @@ def _visit_container(
         _visit(item, f"{path}[{i}]", f"{text}[{i}]", found, False)
 
 
-def _visit_function(
-    function: types.FunctionType, path: str, text: str, found: Survey
-) -> None:
+def _visit_function(function: types.FunctionType, path: str, text: str, found: Survey) -> None:
     wrapped = getattr(function, "__wrapped__", None)
     if wrapped is not None:
         _visit(wrapped, f"{path}.__wrapped__", text, found, False)
@@ -407,10 +392,10 @@ def _visit_class(cls: type, found: Survey) -> None:
                 found.checks.append(Check(kept, label, member, "is", False))
                 for function in filter(_own_code, functions):
                     _visit(function, found.root(function), label, found, False)
-            if not functions and not name.startswith("__") and found.mentions(name):
-                if not isinstance(member, (property, types.MemberDescriptorType)):
-                    root = found.root(base)
-                    _visit(member, f"{root}.{name}", f"{base.__name__}.{name}", found, False)
+            described = isinstance(member, (property, types.MemberDescriptorType))
+            if functions or described or name.startswith("__") or not found.mentions(name):
+                continue
+            _visit(member, f"{found.root(base)}.{name}", f"{base.__name__}.{name}", found, False)
 
 
 def _visit_optimizer(optimizer: Optimizer, path: str, text: str, found: Survey) -> None:

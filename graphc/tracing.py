@@ -26,7 +26,7 @@ class NeedsBases(Exception):  # noqa: N818 - a signal to trace again, not an err
     """Memory shared by several inputs is written: trace again with views taken from their bases."""
 
 
-class ValueNeeded(TraceError):
+class ValueNeededError(TraceError):
     """The program asks for the value of ``tensor``, which is known only when it runs."""
 
     def __init__(self, tensor: Tensor, message: str) -> None:
@@ -241,7 +241,7 @@ def runtime_number(container: Any, key: Any, name: str) -> Any:
 def value_needed(tensor: Tensor) -> TraceError:
     """A traced tensor was asked for its value."""
     where = user_location()
-    return ValueNeeded(
+    return ValueNeededError(
         tensor,
         f"the value of a tensor of type {tensor._type} is needed at {where}, but inside "
         "graphc.compile only its shape and dtype are known. Keep the value in the graph "

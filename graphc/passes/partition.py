@@ -28,9 +28,7 @@ class Partition:
     originals: dict[int, int]
 
 
-def partition(
-    joint: Graph, outputs: int, given: int, originals: Iterable[int] = ()
-) -> Partition:
+def partition(joint: Graph, outputs: int, given: int, originals: Iterable[int] = ()) -> Partition:
     """Splits a graph whose first ``outputs`` outputs and first ``given`` inputs are the forward's.
 
     The remaining inputs are cotangents, the remaining outputs gradients. ``originals`` numbers

@@ -207,12 +207,13 @@ def test_interrupt_while_compiling() -> None:
         other = torch.compile(f)
         thread = interrupt_after(delay)
         try:
-            other(x + delay)
-            thread.join()
-            time.sleep(0.01)
+            try:
+                other(x + delay)
+            finally:
+                thread.join()
+                time.sleep(0.01)
         except KeyboardInterrupt:
             interrupted += 1
-        thread.join()
         assert MODES.trace is None
         assert_same(other(x), f(x))
     assert interrupted >= 1

@@ -66,8 +66,9 @@ def test_default_dtype() -> None:
         assert f().dtype is torch.float64
     finally:
         torch.set_default_dtype(torch.float32)
-    assert reasons(f)[1] == "the default dtype was float32, is float64" or "default dtype" in (
-        reasons(f)[1]
+    assert (
+        reasons(f)[1] == "the default dtype was float32, is float64"
+        or "default dtype" in (reasons(f)[1])
     )
 
 
@@ -144,12 +145,16 @@ def test_globals(module_globals: Any) -> None:
     assert_same(f(r(3)), r(3) * 5 + 3 + 10)
     module_globals["MASK"] = torch.zeros(3)
     assert_same(f(r(3)), torch.zeros(3))
-    assert reasons(f)[1:] == [
-        "SCALE was 2, is 5",
-        "TABLE['b'] holds other values",
-        "WEIGHT is another object",
-        "MASK was None, is a tensor",
-    ] or len(f.receipts) == 5
+    assert (
+        reasons(f)[1:]
+        == [
+            "SCALE was 2, is 5",
+            "TABLE['b'] holds other values",
+            "WEIGHT is another object",
+            "MASK was None, is a tensor",
+        ]
+        or len(f.receipts) == 5
+    )
 
 
 def test_closures_and_defaults() -> None:

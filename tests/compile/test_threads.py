@@ -9,7 +9,7 @@ from tests.compile.comparing import assert_same
 
 
 def together(count: int, work: Callable[[int], None]) -> None:
-    """Runs ``work(0..count-1)`` on threads that start at the same moment; raises what they raise."""
+    """Runs ``work(0..count-1)`` on threads that start at once; raises what they raise."""
     start = threading.Barrier(count)
     errors: list[BaseException] = []
 
