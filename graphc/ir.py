@@ -388,6 +388,7 @@ class Builder:
         self._location = location
         self.locations: dict[Node, Location] = {}
         self.names: dict[Node, str] = {}
+        self.origins: dict[Node, str] = {}
 
     def input(self, name: str, type: TensorType) -> Node:
         """A new input; names are made unique by a number."""
@@ -484,7 +485,10 @@ def topological(outputs: Iterable[Node]) -> list[Node]:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Inputs, outputs, and the values written back into inputs after the run."""
+    """Inputs, outputs, and the values written back into inputs after the run.
+
+    ``origins`` says of what is left of a composite operation which one it was.
+    """
 
     name: str
     inputs: tuple[Node, ...]
@@ -492,6 +496,7 @@ class Graph:
     writes: tuple[tuple[Node, Node], ...] = ()
     names: Mapping[Node, str] = field(default_factory=dict)
     locations: Mapping[Node, Location] = field(default_factory=dict)
+    origins: Mapping[Node, str] = field(default_factory=dict)
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -522,7 +527,7 @@ class Graph:
     def rebuild(self, replace: Callable[[Builder, Node, tuple[Node, ...]], Node | None]) -> "Graph":
         """A new graph: ``replace(builder, node, new_inputs)`` gives each node's successor.
 
-        None keeps the operation. Names and locations follow along; dead code falls away.
+        None keeps the operation. Names, locations and origins follow along; dead code falls away.
         """
         builder = Builder()
         new: dict[Node, Node] = {}
@@ -537,10 +542,15 @@ class Graph:
                 successor = builder.apply(node.op, inputs, node.attrs)
             new[node] = successor
             where = self.locations.get(node)
-            if where is not None and len(builder._interned) > before:
-                count = len(builder._interned) - before  # dicts keep the order of insertion
-                for made in itertools.islice(reversed(builder._interned.values()), count):
+            origin = self.origins.get(node)
+            if origin is None and isinstance(node.op.lower, Decompose):
+                origin = node.op.name
+            count = len(builder._interned) - before  # dicts keep the order of insertion
+            for made in itertools.islice(reversed(builder._interned.values()), count):
+                if where is not None:
                     builder.locations.setdefault(made, where)
+                if origin is not None:
+                    builder.origins.setdefault(made, origin)
             if node in self.names:
                 builder.names.setdefault(successor, self.names[node])
         return Graph(
@@ -550,6 +560,7 @@ class Graph:
             tuple((new[i], new[v]) for i, v in self.writes),
             builder.names,
             builder.locations,
+            builder.origins,
         )
 
 

@@ -288,18 +288,22 @@ class _Lowering:
         words: list[str] = []
         if group.role is Role.CONTRACT and core is not None:
             windows = any(reaches_window(x) for x in core.inputs)
-            words.append("convolution" if windows else "matmul")
+            words.append(self.graph.origins.get(core, "convolution" if windows else "matmul"))
         else:
             words += [
-                self.plan.accesses.sweep(c).node.op.name if group.role is Role.REDUCE else c.op.name
+                self._word(self.plan.accesses.sweep(c).node if group.role is Role.REDUCE else c)
                 for c in group.cores
             ]
         inside = [n for n in inline_of(self.plan, group) if operations(n) > 0]
         after = [n for n in inside if core is None or n.serial > core.serial]
-        words += [n.op.name for n in after[-2:]]
+        words += [self._word(n) for n in after[-2:]]
         if not words:
-            words = [n.op.name for n in self.plan.stores[group]][:2]
+            words = [self._word(n) for n in self.plan.stores[group]][:2]
         return identifier("_".join(dict.fromkeys(words)))
+
+    def _word(self, node: Node) -> str:
+        """The composite that a node is left of, or its own operation."""
+        return self.graph.origins.get(node, node.op.name)
 
     def _site(self, node: Node) -> Site:
         where = self.graph.locations.get(node)

@@ -393,3 +393,23 @@ def test_halves_are_rounded_after_every_operation(kind: dtypes.dtype) -> None:
     once = (wide[0] + wide[1]).astype(kind.numpy).astype(np.float32)
     np.testing.assert_array_equal(got, (once - wide[0]).astype(kind.numpy))
     assert (got != ((wide[0] + wide[1]) - wide[0]).astype(kind.numpy)).any()
+
+
+# ----------------------------------------------------------------------------------------- names
+
+
+def test_kernels_are_called_by_the_composites_they_are_left_of() -> None:
+    assert kernel_names(check(graph_of(lambda x: row.softmax(x, dim=1), (4, 6)))) == ["softmax"]
+
+    def layer(x: Node, w: Node, b: Node) -> Node:
+        return row.relu(row.linear(x, w, b))
+
+    assert kernel_names(check(graph_of(layer, (4, 6), (5, 6), (5,)))) == ["linear_relu"]
+
+
+def test_rebuilding_keeps_origins_and_gives_the_outermost() -> None:
+    graph = graph_of(lambda x: row.softmax(x, dim=1) * 2.0, (4, 6))
+    again = graph.rebuild(lambda _builder, _node, _inputs: None)
+    for each in (graph, again):
+        found = {each.origins.get(n, n.op.name) for n in each.nodes if n.inputs}
+        assert found == {"softmax", "mul"}
