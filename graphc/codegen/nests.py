@@ -8,6 +8,7 @@ from graphc.codegen.loops import LoopMaker, Loops, Sharing, real, steps
 from graphc.codegen.placement import Placement
 from graphc.codegen.statements import POSITIONS, Statements, in_parts, with_shared_extremes
 from graphc.codegen.sweeps import Array, with_found_positions, with_kept_values
+from graphc.codegen.transposed import Across, across_memory, tile_loops
 from graphc.codegen.views import Collected, NestView, PhaseView
 from graphc.kernel import Index, Nest, Param, Phase, Skeleton, Statement
 
@@ -45,6 +46,10 @@ class NestRenderer:
             template, view = columns.view(nest, serial)
             self.scratch_bytes = columns.scratch_bytes
             return template, view
+        if not sweeps and not nest.schedule.serial:
+            tiled = across_memory(nest, self.maker.taken)
+            if tiled is not None:
+                return "nest", self._tiled(tiled, serial)
         vector = not sweeps or (across and short)
         loops = self.maker.plain(nest.axes) if serial else self.maker.chunked(nest.axes, vector)
         if vector and not nest.schedule.serial:
@@ -55,6 +60,32 @@ class NestRenderer:
         nest, arrays = with_kept_values(with_found_positions(nest), self.maker.taken)
         view = self._rows(nest, loops, unroll=False, vectorise=True)
         return "nest", self._with_arrays(view, arrays)
+
+    def _tiled(self, tiled: Across, serial: bool) -> NestView:
+        """A tile is read along its lines, then written along its lanes."""
+        maker = self.maker
+        loops = maker.plain(tiled.axes) if serial else maker.chunked(tiled.axes, vector=False)
+        placement = Placement(loops.axes)
+        views = []
+        for phase, axes in (
+            (tiled.stage, (tiled.lane, tiled.line)),
+            (tiled.phase, (tiled.line, tiled.lane)),
+        ):
+            sweep = maker.vectorised(tile_loops(self.statements.expressions, axes))
+            view, _ = self._phase(
+                phase,
+                placement,
+                len(loops.loops),
+                sweep,
+                widen=False,
+                lanes=False,
+                straight=False,
+                vectorise=False,
+            )
+            views.append(view)
+        levels = tuple(loop.level for loop in loops.loops)
+        whole = NestView(levels, tuple(views), shared=loops.shared, grain=loops.grain)
+        return self._with_arrays(whole, tiled.arrays)
 
     def _with_arrays(self, view: NestView, arrays: Sequence[Array]) -> NestView:
         """The view with memory for values that a sweep keeps for another one."""

@@ -298,6 +298,40 @@ def test_totals_do_not_depend_on_threads(combine):
     assert len(set(results)) == 1
 
 
+def transposed(batch: int, rows: int, columns: int, work: int, kind=float32) -> Kernel:
+    """y[b, i, j] = x[b, j, i] - z[i, j], with a value of the row in between."""
+    b, i, j = Axis("b", batch), Axis("i", rows), Axis("j", columns)
+    x = Load("x", (b.index * columns + j.index) * rows + i.index, kind)
+    row = Let("row", Load("z", i.index * columns, kind))
+    z = Load("z", i.index * columns + j.index, kind)
+    value = call("(({0} - {1}) * {2})", x, z, Ref("row", kind), kind=kind)
+    store = Store("y", (b.index * rows + i.index) * columns + j.index, value)
+    params = (
+        Param("x", kind, (batch, columns, rows)),
+        Param("z", kind, (rows, columns)),
+        Param("y", kind, (batch, rows, columns), written=True),
+    )
+    nest = Nest((b, i, j), (Phase(body=(row,), stores=(store,)),), Schedule(Skeleton.MAP, work))
+    return Kernel("turned", params, (nest,))
+
+
+@THREADS
+@pytest.mark.parametrize("shape", [(1, 150, 130), (3, 32, 333), (2, 31, 400)])
+@pytest.mark.parametrize("work", [MUCH, LITTLE])
+@pytest.mark.parametrize("kind", [float32, bfloat16])
+def test_reading_across_memory(shape, threads, work, kind):
+    batch, rows, columns = shape
+    x = normal(batch, columns, rows).astype(kind.numpy)
+    z = normal(rows, columns).astype(kind.numpy)
+    y = np.zeros(shape, kind.numpy)
+    kernel = transposed(*shape, work, kind)
+    assert ("x_tile" in render_kernel(kernel, C).text) == (rows >= 32)
+    run_kernel(kernel, {"x": x, "z": z, "y": y}, threads=threads)
+    wide = z.astype(np.float32)
+    expected = (x.astype(np.float32).transpose(0, 2, 1) - wide) * wide[:, :1]
+    np.testing.assert_array_equal(y, expected.astype(kind.numpy))
+
+
 @THREADS
 @pytest.mark.parametrize("batch, height, width", [(5, 28, 28), (100, 10, 64), (1, 2, 2)])
 def test_max_pool(batch, height, width, threads):
