@@ -5,6 +5,7 @@ everything the function reads from outside: :mod:`graphc.guards`). If there is n
 function, compiles the graph (:mod:`graphc.specialise`), and leaves a receipt that says why.
 """
 
+import copy
 import functools
 import threading
 import warnings
@@ -60,6 +61,12 @@ class CompiledFunction:
         if instance is None:
             return self
         return functools.partial(self, instance)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CompiledFunction":
+        return CompiledFunction(copy.deepcopy(self._function, memo), self.__name__)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CompiledFunction, (self._function, self.__name__)
 
     def _use_first(self, call: Callable[[Any, Any], Any]) -> None:
         with self._lock:
@@ -165,8 +172,12 @@ class CompiledModule(Module):
         super().__init__()
         object.__setattr__(self, "_orig_mod", module)
         object.__setattr__(self, "_compiled", CompiledFunction(module, type(module).__name__))
-        for table in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
-            object.__setattr__(self, table, getattr(module, table))
+        own = self.__dict__
+        for name in list(own):  # everything but the program is the module's own
+            if name not in ("_orig_mod", "_compiled"):
+                own.pop(name)
+        for table in ("_parameters", "_buffers", "_modules"):
+            own[table] = getattr(module, table)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._compiled(*args, **kwargs)
@@ -176,7 +187,6 @@ class CompiledModule(Module):
 
     def train(self, mode: bool = True) -> "CompiledModule":
         self._orig_mod.train(mode)
-        object.__setattr__(self, "training", mode)
         return self
 
     def __getattr__(self, name: str) -> Any:
@@ -187,6 +197,21 @@ class CompiledModule(Module):
         if "_orig_mod" in own:
             return getattr(own["_orig_mod"], name)
         raise AttributeError(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_orig_mod" in self.__dict__:
+            setattr(self._orig_mod, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._orig_mod, name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CompiledModule":
+        return CompiledModule(copy.deepcopy(self._orig_mod, memo))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CompiledModule, (self._orig_mod,)
 
     def __repr__(self) -> str:
         return f"CompiledModule(\n  {repr(self._orig_mod).replace(chr(10), chr(10) + '  ')}\n)"

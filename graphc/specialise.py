@@ -1,10 +1,14 @@
 """One specialisation in the making: trace, graph, programs, and the plan of its calls."""
 
+import random
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from graphc.dispatch import Dispatch
 from graphc.errors import TraceError
@@ -394,8 +398,10 @@ class _Specialising:
     def make(self, reason: str) -> Specialisation:
         from graphc.executable import Executable
 
+        draws = random.getstate(), np.random.get_state()[1:3]
         self.traced()
         trace = self.trace
+        _warn_of_draws(self.name, draws)
         MODES.trace = trace  # what is left to ask of traced tensors may add to the graph
         try:
             self._count_users()
@@ -534,6 +540,22 @@ class _Specialising:
                 "a result computed from it; make that tensor outside and pass it in"
             )
         return CompiledBackward.build(self.trace, graph, tracked)
+
+
+def _warn_of_draws(name: str, before: tuple[Any, Any]) -> None:
+    """Numbers drawn outside of graphc are constants of the program: say so."""
+    keys, position = np.random.get_state()[1:3]
+    moved = {
+        "random": random.getstate() != before[0],
+        "numpy.random": position != before[1][1] or not np.array_equal(keys, before[1][0]),
+    }
+    for module, has_moved in moved.items():
+        if has_moved:
+            warnings.warn(
+                f"{name} drew from {module} while it was traced; its compiled program repeats what "
+                "was drawn then. Draw with graphc.rand and its like, or pass the number as a float",
+                stacklevel=8,
+            )
 
 
 def _origin(twin: Tensor) -> Tensor:

@@ -1,5 +1,8 @@
 """What goes in and out of compiled functions, methods and modules."""
 
+import copy
+import pickle
+import random
 import subprocess
 import sys
 import textwrap
@@ -681,6 +684,51 @@ def test_own_generator() -> None:
     expected = [f(), f()]
     generator.manual_seed(1)
     assert_same(expected, [compiled(), compiled()])
+
+
+def test_foreign_random_numbers_are_pointed_out() -> None:
+    f = torch.compile(lambda x: x * random.random())
+    with pytest.warns(UserWarning, match="drew from random while it was traced"):
+        f(r(2))
+    g = torch.compile(lambda x: x * float(np.random.rand()))
+    with pytest.warns(UserWarning, match=r"drew from numpy\.random"):
+        g(r(2))
+
+
+def test_copies_and_pickles() -> None:
+    compiled = torch.compile(nn.Linear(3, 2))
+    compiled(r(4, 3))
+    other = copy.deepcopy(compiled)
+    assert other.weight is not compiled.weight
+    assert_same(other(r(4, 3)), compiled(r(4, 3)))
+    loaded = pickle.loads(pickle.dumps(compiled))
+    assert_same(loaded(r(4, 3)), compiled(r(4, 3)))
+    assert len(loaded.receipts) == len(other.receipts) == 1
+    assert copy.deepcopy(torch.compile(_doubled))(3) == 6
+
+
+def _doubled(x: Any) -> Any:
+    return x * 2
+
+
+def test_compiled_module_is_its_module() -> None:
+    net = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5)).eval()
+    compiled = torch.compile(net)
+    assert compiled.training is False
+    compiled.train()
+    assert net.training and net[1].training and compiled.training
+    compiled.eval()
+    compiled.extra = 5
+    assert net.extra == 5 and compiled.extra == 5
+    del compiled.extra
+    assert not hasattr(net, "extra")
+    compiled.double()
+    assert net[0].weight.dtype is torch.float64
+    assert_same(compiled(r(4, 3).double()), net(r(4, 3).double()))
+    assert len(list(compiled.parameters())) == 2
+    compiled.register_forward_hook(lambda module, args, result: result * 2)
+    assert_same(compiled(r(4, 3).double()), net(r(4, 3).double()))
+    assert "Linear(in_features=3, out_features=2" in repr(compiled)
 
 
 def test_another_process_needs_no_compiler_twice(tmp_path: Any) -> None:
