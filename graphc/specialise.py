@@ -398,7 +398,7 @@ class _Specialising:
     def make(self, reason: str) -> Specialisation:
         from graphc.executable import Executable
 
-        draws = random.getstate(), np.random.get_state()[1:3]
+        draws = random.getstate(), np.random.get_state(legacy=False)
         self.traced()
         trace = self.trace
         _warn_of_draws(self.name, draws)
@@ -544,10 +544,10 @@ class _Specialising:
 
 def _warn_of_draws(name: str, before: tuple[Any, Any]) -> None:
     """Numbers drawn outside of graphc are constants of the program: say so."""
-    keys, position = np.random.get_state()[1:3]
+    then, now = before[1]["state"], np.random.get_state(legacy=False)["state"]
     moved = {
         "random": random.getstate() != before[0],
-        "numpy.random": position != before[1][1] or not np.array_equal(keys, before[1][0]),
+        "numpy.random": any(not np.array_equal(then[key], now[key]) for key in then),
     }
     for module, has_moved in moved.items():
         if has_moved:
