@@ -213,7 +213,7 @@ def test_data_of_parameters() -> None:
 
 
 def test_learning_rate_in_a_schedule() -> None:
-    def make() -> Any:
+    def make(compiled: bool) -> Any:
         net = mlp()
         optimizer = SGD(net.parameters(), lr=0.1)
         scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, gamma=0.5)
@@ -236,7 +236,7 @@ def test_learning_rate_in_a_schedule() -> None:
     outcomes = []
     for compiled in (False, True):
         torch.manual_seed(0)
-        net, train, step = make()
+        net, train, step = make(compiled)
         results = [step(data(8, 6), labels(8, 3)) for _ in range(6)]
         outcomes.append((results, dict(net.state_dict())))
     assert len(train.receipts) == 1, [r.reason for r in train.receipts]
@@ -333,8 +333,8 @@ def test_evaluation_between_steps() -> None:
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
 def test_other_precisions(dtype: str) -> None:
     kind = getattr(torch, dtype)
-    losses = []
-    for compiled in (False, True):
+
+    def losses(compiled: bool) -> list[Any]:
         torch.manual_seed(0)
         net = mlp().to(kind)
         optimizer = SGD(net.parameters(), lr=0.1)
@@ -347,5 +347,7 @@ def test_other_precisions(dtype: str) -> None:
             return loss.detach()
 
         life = torch.compile(step) if compiled else step
-        losses.append([life(data(8, 6).to(kind), labels(8, 3)) for _ in range(4)])
-    assert_same(*losses, rtol=2e-2 if dtype == "bfloat16" else 1e-9)
+        return [life(data(8, 6).to(kind), labels(8, 3)) for _ in range(4)]
+
+    rtol = 2e-2 if dtype == "bfloat16" else 1e-9
+    assert_same(losses(False), losses(True), rtol=rtol)
