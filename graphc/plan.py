@@ -149,7 +149,7 @@ class Plan:
     visible: int  # outputs of the graph that the caller gets; the rest is saved for backward
     backward: "CompiledBackward | None"
     leaves_made: dict[int, bool]  # outputs that are leaves requiring gradients
-    refused: dict[int, RuntimeError]  # outputs that have a place on the tape, but no gradient
+    ending: dict[int, RuntimeError | None]  # tracked outputs from which no gradient goes on
     flags: list[tuple[int, bool]] = field(default_factory=list)  # requires_grad set in the run
     detached: list[int] = field(default_factory=list)
     tape_writes: list[tuple[int, int]] = field(default_factory=list)  # input, output: its new node

@@ -41,13 +41,14 @@ class _Cotangents(dict[int, Tensor]):
 class Differentiated(NamedTuple):
     """A forward graph that saves what its backward needs; None where no input gets a gradient.
 
-    ``refused`` are outputs whose gradient eager code would refuse, with its error: their graph was
-    freed by a ``backward`` in the trace, or a value it needs was overwritten.
+    ``ending`` are outputs that are on the tape without a gradient that goes on. Where eager code
+    would refuse it, its error is there: the graph was freed by a ``backward`` in the trace, or a
+    value it needs was overwritten.
     """
 
     backward: "CompiledBackward | None"
     forward: Graph
-    refused: dict[int, RuntimeError]
+    ending: dict[int, RuntimeError | None]
 
 
 def _walk(
@@ -117,19 +118,19 @@ class CompiledBackward:
         hooks = {place: place.hooks for place in places.values()}
         for place in places.values():
             place.hooks = None  # they run on the eager tape
-        refused: dict[int, RuntimeError] = {}
+        ending: dict[int, RuntimeError | None] = {}
         with suspended(trace):
             try:
                 cotangents, found = _walk(trace, tracked, places.values())
             except RuntimeError:
-                refused = _refusals(trace, tracked, places.values())
-                tracked = {n: t for n, t in tracked.items() if n not in refused}
+                ending |= _refusals(trace, tracked, places.values())
+                tracked = {n: t for n, t in tracked.items() if n not in ending}
                 cotangents, found = _walk(trace, tracked, places.values())
             reached = [(i, found[p]._current()) for i, p in places.items() if p in found]
         for place, kept in hooks.items():
             place.hooks = kept
         if not reached:
-            return Differentiated(None, graph, refused)
+            return Differentiated(None, graph, ending | dict.fromkeys(tracked))
         joint = Graph(
             graph.name,
             (*graph.inputs, *cotangents),
@@ -143,7 +144,7 @@ class CompiledBackward:
         originals = [i for i, n in enumerate(graph.inputs) if n in written and n in reaching]
         part = partition(run_pipeline(joint), len(graph.outputs), len(graph.inputs), originals)
         backward = CompiledBackward(joint, part, list(tracked), [i for i, _ in reached])
-        return Differentiated(backward, part.forward, refused)
+        return Differentiated(backward, part.forward, ending)
 
     def attach(
         self,

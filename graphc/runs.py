@@ -12,7 +12,7 @@ from graphc.modes import MODES
 from graphc.nn.module import STRUCTURE
 from graphc.plan import Fixed, Input, NumberPlan, Output, Result, TensorPlan, ViewOf
 from graphc.sharing import address_reader
-from graphc.tape import refusing_node
+from graphc.tape import ending_node
 from graphc.tensor import Tensor, View
 
 
@@ -139,9 +139,9 @@ class Run:
             )
         for k, flag in plan.leaves_made.items():
             code.line(f"r{k}._requires_grad = {flag}")
-        for k, error in plan.refused.items():
-            code.scope["refusing"] = refusing_node
-            code.line(f"r{k}._node = refusing(r{k}._type, {code.bind(error, 'error')})")
+        for k, error in plan.ending.items():
+            code.scope["ending"] = ending_node
+            code.line(f"r{k}._node = ending(r{k}._type, {code.bind(error, 'error')})")
         for i, k in plan.tape_writes:
             code.line(f"{self._input(i)}._node = r{k}._node")
 

@@ -431,7 +431,7 @@ class _Specialising:
         )
         leaves_made = {n: True for n, t in self.tracked.items() if t._requires_grad}
         followed = {n: t for n, t in self.tracked.items() if n not in leaves_made}
-        backward, forward, refused = self._differentiate(graph, followed, leaves_made)
+        backward, forward, ending = self._differentiate(graph, followed, leaves_made)
         executable = Executable(forward)
         base_number = {
             id(i.tensor): n for n, i in enumerate(trace.inputs) if isinstance(i, TensorInput)
@@ -458,7 +458,7 @@ class _Specialising:
             visible=len(self.outputs),
             backward=backward,
             leaves_made=leaves_made,
-            refused=refused,
+            ending=ending,
             flags=self._flags(),
             detached=[
                 n for n, i in enumerate(trace.inputs)

@@ -48,7 +48,7 @@ OUTER = Op("outer", _outside, _outside, Leaf())
 class TapeNode(Node):
     """One recorded application, or a leaf (``tensor`` is then set)."""
 
-    __slots__ = ("custom", "freed", "location", "hooks", "requires", "rule", "saved", "tensor")
+    __slots__ = ("custom", "freed", "hooks", "location", "requires", "rule", "saved", "tensor")
 
     def __init__(self, op: Op, inputs: tuple[Node, ...], attrs: Attrs, type: TensorType) -> None:
         super().__init__(op, inputs, attrs, type)
@@ -93,14 +93,16 @@ def outer_node(type: TensorType) -> TapeNode:
     return TapeNode(OUTER, (), {}, type)
 
 
-def refusing_node(type: TensorType, error: RuntimeError) -> TapeNode:
-    """A place on the tape whose gradient cannot be had: asking for it raises the error."""
+def ending_node(type: TensorType, error: RuntimeError | None = None) -> TapeNode:
+    """A place on the tape from which no gradient goes on: asking for one raises the error, if any."""
     node = TapeNode(OUTER, (TapeNode(OUTER, (), {}, type),), {}, type)
 
-    def refuse(_g: Any, _wanted: Sequence[bool]) -> Sequence[Any]:
-        raise RuntimeError(*error.args)
+    def end(_g: Any, _wanted: Sequence[bool]) -> Sequence[Any]:
+        if error is not None:
+            raise RuntimeError(*error.args)
+        return (None,)
 
-    node.custom = refuse
+    node.custom = end
     return node
 
 

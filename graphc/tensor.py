@@ -19,7 +19,7 @@ from graphc.errors import TraceError, located
 from graphc.ir import CPU, Arithmetic, Attrs, Node, Op, TensorType, infer_type
 from graphc.modes import MODES
 from graphc.ops import OPS
-from graphc.tape import Storage, TapeNode, leaf_node, record
+from graphc.tape import Storage, TapeNode, ending_node, leaf_node, record
 
 View = tuple[tuple[Op, Attrs], ...]
 Array = np.ndarray[Any, Any]
@@ -441,9 +441,10 @@ class Tensor(Arithmetic):
             base._value = value._value
             me._value = new._value
         if tracked:
-            me._node = new._node
+            # Overwritten by what has no gradient, a tensor stays on the tape, where it ends.
+            me._node = new._node or ending_node(me._type)
             if value is not None and not cut:
-                base._node = value._node
+                base._node = value._node or ending_node(base._type)
         me._storage.version += 1
         base._seen = me._seen = me._storage.version
         if symbolic and MODES.trace is not None:

@@ -427,3 +427,18 @@ def test_batches_are_freed() -> None:
         assert [a() is None for a in arrays] == [True] * 3
     finally:
         gc.enable()
+
+
+def test_tracked_result_without_a_way_to_any_input() -> None:
+    def f(x: Any) -> Any:
+        y = x * 1
+        turned = y.t()
+        y[:].t().fill_(0)
+        return turned
+
+    for life in (f, torch.compile(f)):
+        x = r(3, 4, grad=True)
+        y = life(x)
+        assert y.requires_grad
+        y.sum().backward()
+        assert x.grad is None or (x.grad == 0).all()
