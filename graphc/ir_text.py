@@ -11,7 +11,8 @@
     value  = number | text | dtype | size | "device(...)" | "literal(...)" | "(" values ")"
 
 Calls and sizes have Python's syntax, so Python's own parser reads them; nothing is evaluated
-but what the grammar above names. A device that is not named is the CPU. In a size, ``/`` is the floor division of integers.
+but what the grammar above names. A device that is not named is the CPU. In a size, ``/`` is the
+floor division of integers.
 """
 
 import ast
@@ -26,7 +27,19 @@ import numpy as np
 from graphc import dtypes
 from graphc.device import device as Device
 from graphc.errors import GraphcError, GraphError, Location
-from graphc.ir import CONSTANT, CPU, INPUT, OPS, Builder, Graph, Literal, Node, Number, Op, TensorType
+from graphc.ir import (
+    CONSTANT,
+    CPU,
+    INPUT,
+    OPS,
+    Builder,
+    Graph,
+    Literal,
+    Node,
+    Number,
+    Op,
+    TensorType,
+)
 from graphc.sizes import Int, floordiv, mod, symbol
 
 _HEADER = re.compile(r"graph (.*)\(")

@@ -27,4 +27,3 @@ def graph(tensor: Tensor) -> Graph:
         names[node] = f"{kind}_{counts[kind]}"
         counts[kind] += 1
     return Graph("tape", tuple(leaves), (end,), names=names)
-
