@@ -94,7 +94,7 @@ def outer_node(type: TensorType) -> TapeNode:
 
 
 def ending_node(type: TensorType, error: RuntimeError | None = None) -> TapeNode:
-    """A place on the tape from which no gradient goes on: asking for one raises the error, if any."""
+    """A place on the tape where gradients end: asking for one raises the error, if there is one."""
     node = TapeNode(OUTER, (TapeNode(OUTER, (), {}, type),), {}, type)
 
     def end(_g: Any, _wanted: Sequence[bool]) -> Sequence[Any]:
