@@ -105,7 +105,7 @@ def train(name, model, train_set, epochs, how):
             times.append(time.perf_counter() - start)
             losses.append(loss.item())
             progress.update()
-        progress.set_postfix(loss=f"{np.mean(losses[-len(loader):]):.4f}")
+        progress.set_postfix(loss=f"{np.mean(losses[-len(loader) :]):.4f}")
     progress.close()
     compiled = run if how == "step" else network if how == "model" else None
     return np.array(losses), np.array(times), compiled
@@ -136,7 +136,10 @@ def draw(path, curves, confusion, accuracy):
                 color = "white" if confusion[i, j] > confusion.max() / 2 else "black"
                 right.text(j, i, confusion[i, j], ha="center", va="center", color=color)
     right.set(
-        xlabel="predicted", ylabel="true", xticks=range(CLASSES), yticks=range(CLASSES),
+        xlabel="predicted",
+        ylabel="true",
+        xticks=range(CLASSES),
+        yticks=range(CLASSES),
         title=f"Test digits, {accuracy:.1%} right",
     )
     figure.colorbar(shown, ax=right, shrink=0.8)
