@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 from graphc.codegen.expressions import Expressions
 from graphc.codegen.loops import ENOUGH_CHUNKS, GRAIN, LoopMaker, Loops, real, steps
 from graphc.codegen.placement import Placement, mentioned, read_by
+from graphc.codegen.short import LANES, Copy, lane_of, turned
 from graphc.codegen.statements import Statements, in_parts
+from graphc.codegen.sweeps import with_kept_values
 from graphc.codegen.views import Collected, Kept, Lanes, NestView, PhaseView
 from graphc.kernel import Axis, Call, Expr, Load, Masked, Nest, Phase, Statement, Store
 from graphc.sizes import Int, coefficient, symbols
@@ -75,6 +77,38 @@ class Columns:
         axes = (*others, *tiles)
         loops = self.maker.plain(axes) if serial else self.maker.chunked(axes, vector=False)
         return "columns", self._tiled(nest, last, loops, lanes)
+
+    def short_rows(self, nest: Nest, serial: bool) -> NestView:
+        """Rows side by side, in arrays that are filled before and emptied after."""
+        *others, last = real(nest.axes)
+        lanes, tiles = self._tiles(last, LANES)
+        nest, kept = with_kept_values(nest, self.maker.taken, LANES, lane_of(last))
+        names = self.maker.taken | {array.name for array in kept}
+        rows = turned(nest, names)
+        axes = (*others, *tiles)
+        loops = self.maker.plain(axes) if serial else self.maker.chunked(axes, vector=False)
+        view = self._tiled(rows.nest, last, loops, lanes)
+        render = self.expressions
+        before = [
+            f"{render.dialect.storage(array.dtype)} {render.identifier(array.name)}[{array.size}];"
+            for array in (*kept, *rows.arrays)
+        ]
+        before += [line for copy in rows.before for line in self._copy(copy, lanes)]
+        after = [line for copy in rows.after for line in self._copy(copy, lanes)]
+        first = replace(view.phases[0], before=(*before, *view.phases[0].before))
+        return replace(view, phases=(first, *view.phases[1:]), after=tuple(after))
+
+    def _copy(self, copy: Copy, lanes: Lanes) -> Iterator[str]:
+        """The elements of the rows of a tile, one row after the other."""
+        yield "for (int64_t lane = 0; lane < width; lane++) {"
+        yield f"const int64_t {lanes.axis} = {f'{lanes.start} + ' if lanes.start else ''}lane;"
+        for axis in real(copy.axes):
+            name = self.expressions.identifier(axis.name)
+            end = self.expressions.integer(axis.extent)
+            yield self.expressions.dialect.unroll.format(axis.extent)
+            yield f"for (int64_t {name} = 0; {name} < {end}; {name}++) {{"
+        yield self.expressions.store(copy.store)
+        yield from ("}" for _ in (*real(copy.axes), lanes))
 
     def _tiles(self, last: Axis, size: int) -> tuple[Lanes, tuple[Axis, ...]]:
         """The lanes of a tile and the axis of the tiles, if there is more than one."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from graphc.codegen.columns import Columns, wide
 from graphc.codegen.loops import LoopMaker, Loops, Sharing, real, steps
 from graphc.codegen.placement import Placement
+from graphc.codegen.short import has_short_rows
 from graphc.codegen.statements import POSITIONS, Statements, in_parts, with_shared_extremes
 from graphc.codegen.sweeps import Array, with_found_positions, with_kept_values
 from graphc.codegen.transposed import Across, across_memory, tile_loops
@@ -50,6 +51,9 @@ class NestRenderer:
             tiled = across_memory(nest, self.maker.taken)
             if tiled is not None:
                 return "nest", self._tiled(tiled, serial)
+        if not nest.schedule.serial and has_short_rows(nest):
+            columns = Columns(self.statements, self.maker, self.scratch_bytes)
+            return "columns", columns.short_rows(nest, serial)
         vector = not sweeps or (across and short)
         loops = self.maker.plain(nest.axes) if serial else self.maker.chunked(nest.axes, vector)
         if vector and not nest.schedule.serial:

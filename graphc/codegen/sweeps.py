@@ -119,8 +119,13 @@ class Array:
     size: int
 
 
-def with_kept_values(nest: Nest, taken: frozenset[str]) -> tuple[Nest, tuple[Array, ...]]:
-    """exp(x) in two sweeps -> computed and kept by the first, loaded by the second."""
+def with_kept_values(
+    nest: Nest, taken: frozenset[str], lanes: int = 1, lane: Int = 0
+) -> tuple[Nest, tuple[Array, ...]]:
+    """exp(x) in two sweeps -> computed and kept by the first, loaded by the second.
+
+    ``lanes`` rows are kept side by side, this one at ``lane``.
+    """
     phases = list(nest.phases)
     arrays: list[Array] = []
     names = set(taken)
@@ -137,11 +142,11 @@ def with_kept_values(nest: Nest, taken: frozenset[str]) -> tuple[Nest, tuple[Arr
                     continue
                 phases[earlier], name = _named(phases[earlier], value, names)
                 array = _fresh(f"{name}_row", names)
-                at = row_major(phases[later].axes)
+                at = row_major(phases[later].axes) * lanes + lane
                 kept = Store(array, at, Ref(name, value.dtype))
                 phases[earlier] = replace(phases[earlier], stores=(*phases[earlier].stores, kept))
                 phases[later] = _reading(phases[later], value, name, Load(array, at, value.dtype))
-                arrays.append(Array(array, value.dtype, length))
+                arrays.append(Array(array, value.dtype, length * lanes))
     return replace(nest, phases=tuple(phases)), tuple(arrays)
 
 

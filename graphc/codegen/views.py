@@ -116,6 +116,7 @@ class NestView:
     grain: int = 1
     owner: int | None = None
     scoped: bool = False
+    after: tuple[str, ...] = ()
     lanes: Lanes | None = None
     parts: int = 0
 

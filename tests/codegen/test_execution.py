@@ -298,6 +298,34 @@ def test_totals_do_not_depend_on_threads(combine):
     assert len(set(results)) == 1
 
 
+@THREADS
+@pytest.mark.parametrize("rows, columns", [(64, 10), (300, 5), (1000, 32), (65, 40)])
+@pytest.mark.parametrize("work", [MUCH, LITTLE])
+def test_short_rows_are_turned(rows, columns, work, threads):
+    kernel = softmax(rows, columns, work)
+    assert "x_rows" in render_kernel(kernel, C).text
+    x = normal(rows, columns)
+    y = np.zeros_like(x)
+    run_kernel(kernel, {"x": x, "y": y}, threads=threads)
+    np.testing.assert_allclose(y, numpy_softmax(x, 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("combine", [Combine.MAX, Combine.ARGMIN, Combine.PROD])
+@pytest.mark.parametrize("shape, kept", [((5, 70, 6), (0, 1)), ((99, 2, 3), (0,))])
+def test_short_rows_of_several_dims(combine, shape, kept):
+    kernel = reduced(combine, shape, kept, Skeleton.ROWS)
+    assert "x_rows" in render_kernel(kernel, C).text
+    x = rng.integers(-2, 3, shape).astype(np.float32)
+    rows = x.reshape(*(shape[k] for k in kept), -1)
+    if combine is Combine.ARGMIN:
+        expected = rows.argmin(-1)
+    else:
+        expected = rows.max(-1) if combine is Combine.MAX else rows.prod(-1)
+    y = np.zeros(expected.shape, np.int64 if combine is Combine.ARGMIN else np.float32)
+    run_kernel(kernel, {"x": x, "y": y}, threads=2)
+    np.testing.assert_array_equal(y, expected)
+
+
 def transposed(batch: int, rows: int, columns: int, work: int, kind=float32) -> Kernel:
     """y[b, i, j] = x[b, j, i] - z[i, j], with a value of the row in between."""
     b, i, j = Axis("b", batch), Axis("i", rows), Axis("j", columns)

@@ -10,16 +10,43 @@ void argmax_of_x(
     if (t->tid != 0) {
         return;
     }
-    for (int64_t i = 0; i < 64; i++) {
-        float r_best = -GC_INFINITY;
-        int64_t r = 0;
+    const int64_t width = 64;
+    float x_rows[640];
+    for (int64_t lane = 0; lane < width; lane++) {
+        const int64_t i = lane;
+        #pragma GCC unroll 10
         for (int64_t j = 0; j < 10; j++) {
-            const float r_value = x[i*10 + j];
-            if (gc_above_f32(r_value, r_best)) {
+            x_rows[j*64 + i] = x[i*10 + j];
+        }
+    }
+    float r_best_lanes[64];
+    int64_t r_lanes[64];
+    #pragma omp simd
+    for (int64_t lane = 0; lane < width; lane++) {
+        const int64_t i = lane;
+        r_best_lanes[lane] = -GC_INFINITY;
+        r_lanes[lane] = 0;
+    }
+    for (int64_t j = 0; j < 10; j++) {
+        #pragma omp simd
+        for (int64_t lane = 0; lane < width; lane++) {
+            const int64_t i = lane;
+            float r_best = r_best_lanes[lane];
+            int64_t r = r_lanes[lane];
+            const float r_value = x_rows[j*64 + i];
+            if (gc_above_lane_f32(r_value, r_best)) {
                 r_best = r_value;
                 r = j;
             }
+            r_lanes[lane] = r;
+            r_best_lanes[lane] = r_best;
         }
+    }
+    #pragma omp simd
+    for (int64_t lane = 0; lane < width; lane++) {
+        const int64_t i = lane;
+        const float r_best = r_best_lanes[lane];
+        const int64_t r = r_lanes[lane];
         y[i] = r;
     }
 }
