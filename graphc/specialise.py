@@ -17,6 +17,7 @@ from graphc.guards import Guard
 from graphc.ir import Graph, Node, topological
 from graphc.modes import MODES
 from graphc.naming import argument_names, name_after_source
+from graphc.nn.parameter import Parameter
 from graphc.places import MISSING, Change, Place, restored
 from graphc.plan import (
     NUMBER_LEAF,
@@ -223,8 +224,7 @@ class _Specialising:
         trace = self.trace
         ways: list[Source] = []
         if id(tensor) in self.found.tensors:
-            place = self._replaced(tensor)
-            ways.append(Captured(tensor) if place is None else Slot(place.container, place.key))
+            ways.append(self._slot(tensor) or Captured(tensor))
         argument = next((i for i, x in enumerate(self.leaves) if x is tensor), None)
         if argument is not None:
             ways.append(Argument(argument))
@@ -242,11 +242,20 @@ class _Specialising:
             )
         return ways
 
-    def _replaced(self, tensor: Tensor) -> Change | None:
-        """The only place that holds a tensor, if the function puts another one there."""
-        if len(self.found.tensors[id(tensor)][1]) > 1:
+    def _slot(self, tensor: Tensor) -> Slot | None:
+        """The only place that holds a tensor, where another one may stand at the next call.
+
+        Closure cells and globals are such places, unless they hold parameters, and whatever the
+        function itself writes. Tensors found elsewhere are expected to be the same ones again.
+        """
+        checks = self.found.tensors[id(tensor)][1]
+        if len({c.path for c in checks}) > 1:
             return None
-        return next((c for c in self.changes if c.before is tensor), None)
+        for change in self.changes:
+            if change.before is tensor:
+                return Slot(change.container, change.key)
+        place = self.found.slots.get(id(tensor))
+        return Slot(*place) if place is not None and not isinstance(tensor, Parameter) else None
 
     def _source(self, tensor: Tensor) -> Source:
         return self._sources(tensor)[0]
@@ -313,7 +322,7 @@ class _Specialising:
         routes = [
             check
             for t in given
-            if id(t) in found.tensors and self._replaced(t) is None
+            if id(t) in found.tensors and self._slot(t) is None
             for check in found.tensors[id(t)][1]
         ]
         return Guard(found, routes, {id(t) for t in given})

@@ -59,6 +59,7 @@ class Survey:
     roots: list[Any] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     tensors: dict[int, tuple[Tensor, list[Check]]] = field(default_factory=dict)
+    slots: dict[int, tuple[Any, Any]] = field(default_factory=dict)  # id of a tensor -> its place
     implicit: set[int] = field(default_factory=set)  # tensors that no code of the user's mentions
     names: dict[int, str] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
@@ -331,6 +332,8 @@ def _visit_function(function: types.FunctionType, path: str, text: str, found: S
             continue
         if found.enter(cell):
             found.places.append(Place(cell, name, content))
+        if isinstance(content, Tensor):
+            found.slots[id(content)] = (cell, None)
         _visit(content, f"{found.root(cell)}.cell_contents", name, found, False)
     for i, default in enumerate(function.__defaults__ or ()):
         _visit(default, f"{path}.__defaults__[{i}]", f"a default of {text}", found, False)
@@ -344,6 +347,8 @@ def _visit_function(function: types.FunctionType, path: str, text: str, found: S
     found.places.append(Place(scope, "", {n: scope[n] for n in kept if n in scope}, kept))
     for name in mentioned:
         if name in scope:
+            if isinstance(scope[name], Tensor):
+                found.slots[id(scope[name])] = (scope, name)
             _visit(scope[name], f"{found.root(scope)}[{name!r}]", name, found, False)
     for module in _imported(function):
         _visit(module, found.root(module), module.__name__, found, False)
