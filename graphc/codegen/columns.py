@@ -108,7 +108,7 @@ class Columns:
             yield self.expressions.dialect.unroll.format(axis.extent)
             yield f"for (int64_t {name} = 0; {name} < {end}; {name}++) {{"
         yield self.expressions.store(copy.store)
-        yield from ("}" for _ in (*real(copy.axes), lanes))
+        yield from ["}"] * (1 + len(real(copy.axes)))
 
     def _tiles(self, last: Axis, size: int) -> tuple[Lanes, tuple[Axis, ...]]:
         """The lanes of a tile and the axis of the tiles, if there is more than one."""

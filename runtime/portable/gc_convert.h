@@ -121,7 +121,19 @@ GC_DEFINE_CASTS_OF_INTEGER(i16)
 GC_DEFINE_CASTS_OF_INTEGER(i32)
 GC_DEFINE_CASTS_OF_INTEGER(i64)
 GC_DEFINE_CASTS_OF_INTEGER(u8)
-GC_DEFINE_CASTS_OF_INTEGER(b1)
+/* Selects: gcc does not make vectors of conversions from bool to float. */
+#define GC_DEFINE_CHOICE(T)                                                                        \
+    GC_INLINE gc_##T gc_b1_to_##T(gc_b1 x) { return x ? 1 : 0; }
+GC_DEFINE_CHOICE(f32)
+GC_DEFINE_CHOICE(f64)
+GC_DEFINE_CHOICE(i8)
+GC_DEFINE_CHOICE(i16)
+GC_DEFINE_CHOICE(i32)
+GC_DEFINE_CHOICE(i64)
+GC_DEFINE_CHOICE(u8)
+GC_DEFINE_TO_BOOL(b1)
+GC_DEFINE_CAST_TO_HALVES(b1)
+#undef GC_DEFINE_CHOICE
 GC_DEFINE_CASTS_OF_HALF(f16)
 GC_DEFINE_CASTS_OF_HALF(bf16)
 GC_DEFINE_CAST(f32, f32)
