@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from graphc import dtypes
-from graphc.guards import compared, same_value
+from graphc.guards import alike, compared, same_value
 from graphc.ir import TensorType
 from graphc.lines import MISS, Code
 from graphc.modes import MODES
@@ -215,6 +215,10 @@ class Checks:
             f"{tracked} and {name}._node {leaf} None", f"{text} {was} gradients or was another "
             f"kind of leaf, {now}" if p.requires_grad else f"{text} {was} gradients, {now}"
         )  # fmt: skip
+        if p.attributes:
+            code.scope["alike"] = alike
+            kept = code.bind(p.attributes, "attributes")
+            code.need(f"alike(vars({name}), {kept})", f"the attributes of {text} changed")
         if p.hooks is not None:
             hooks = code.bind(list(p.hooks), "hooks")
             code.need(f"list({name}._hooks or ()) == {hooks}", f"the hooks of {text} changed")

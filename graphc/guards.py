@@ -38,7 +38,7 @@ class Guard:
         self.scope: dict[str, Any] = {
             "r": found.roots,
             "same": same_value,
-            "alike": _alike,
+            "alike": alike,
             "kind": _kind,
             "keys": _keys,
             "same_array": _same_array,
@@ -166,14 +166,14 @@ def same_value(now: Any, before: Any) -> bool:
     return bool(now == before)
 
 
-def _alike(now: Any, before: Any) -> bool:
+def alike(now: Any, before: Any) -> bool:
     """The same container with the same plain values in it."""
     if type(now) is not type(before) or len(now) != len(before):
         return False
     if isinstance(now, (set, frozenset)):
         return bool(now == before)
     if isinstance(now, dict):
-        return list(now) == list(before) and _alike(list(now.values()), list(before.values()))
+        return list(now) == list(before) and alike(list(now.values()), list(before.values()))
     return all(a is b or same_value(a, b) for a, b in zip(now, before, strict=True))
 
 

@@ -78,6 +78,7 @@ class TensorPlan:
     written: bool
     hooks: tuple[int, ...] | None  # what hooks it has, where that matters
     text: str
+    attributes: dict[str, Any]  # what the user's program keeps on it
 
 
 @dataclass

@@ -163,6 +163,7 @@ class _Specialising:
                     trace.twin(leaf)
             args, kwargs = unflatten(self.tree, leaves)
             result = self.function(*args, **kwargs)
+            self._refuse_changed((args, kwargs), leaves)
             self.result_leaves, self.result_tree = flatten(result)
             self.result_leaves = [self._inside(leaf) for leaf in self.result_leaves]
             done = True
@@ -174,6 +175,14 @@ class _Specialising:
         if done:
             self._check_memory(use_bases)
         self.seconds = time.perf_counter() - start
+
+    def _refuse_changed(self, arguments: Any, leaves: list[Any]) -> None:
+        """The function was given copies of lists and dicts: what it does to them is not seen."""
+        now, tree = flatten(arguments)
+        if tree != self.tree or any(a is not b for a, b in zip(now, leaves, strict=True)):
+            raise TraceError(
+                f"{self.name} changes a list or dict among its arguments; return a new one instead"
+            )
 
     def _inside(self, leaf: Any) -> Any:
         """A returned tensor as the trace knows it: an eager one becomes an input, so is watched."""
@@ -299,6 +308,7 @@ class _Specialising:
                     id(i.twin) in written,
                     hooks,
                     self._text(tensor),
+                    dict(vars(tensor)),
                 )
             )
         return plans

@@ -95,6 +95,12 @@ def test_object_with_tensors_as_result() -> None:
         f(torch.ones(3))
 
 
+def test_arguments_that_are_changed() -> None:
+    f = torch.compile(lambda xs, table: xs.append(table["x"]))
+    with pytest.raises(RuntimeError, match="changes a list or dict among its arguments"):
+        f([torch.ones(2)], {"x": torch.ones(2)})
+
+
 # ------------------------------------------------------------------------------------- bad shapes
 
 

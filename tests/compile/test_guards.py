@@ -94,6 +94,15 @@ def test_objects_as_arguments() -> None:
     assert reasons(f)[1] == "config.scale was 2, is 3"
 
 
+def test_attributes_of_tensors() -> None:
+    f = torch.compile(lambda x: x * len(x.tag))
+    x = r(3)
+    for tag in ("hi", "hello", "hi"):
+        x.tag = tag
+        assert_same(f(x), r(3) * len(tag))
+    assert reasons(f)[1:] == ["the attributes of x changed"]
+
+
 def test_arrays_of_numpy_are_constants() -> None:
     f = torch.compile(lambda x, a: x * float(a[0]))
     a = np.array([2.0, 3.0])

@@ -12,7 +12,8 @@ from graphc.receipts import Receipt
 from tests.compile.programs import loss_of, normalised, scaled, update
 
 
-def test_stages() -> None:
+def test_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
     f = torch.compile(scaled)
     with pytest.raises(RuntimeError, match="has not been called yet"):
         f.ir  # noqa: B018
@@ -125,7 +126,10 @@ def test_debug_levels(
     ],
     ids=["scaled", "normalised", "update", "loss_of"],
 )
-def test_golden(function: Any, arguments: Any, golden: Any) -> None:
+def test_golden(
+    function: Any, arguments: Any, golden: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])  # files are named from the working folder
     compiled = torch.compile(function)
     compiled(*arguments())
     golden(f"compile/{function.__name__}.txt", str(compiled.ir))
