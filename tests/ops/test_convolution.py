@@ -1,6 +1,5 @@
 """Convolutions against PyTorch's, with all settings; what does not fit, in PyTorch's words."""
 
-import time
 from typing import Any
 
 import numpy as np
@@ -130,26 +129,3 @@ def test_dtypes_and_cotangents_that_do_not_fit_are_refused() -> None:
     g = TensorType((2, 4, 5), float32)
     with pytest.raises(ShapeError, match=r"give \[2, 4, 4\], but the cotangent has shape"):
         infer_type(OPS["conv_input_grad"], [g, w], {**attrs, "input_shape": (2, 3, 5)})
-
-
-@pytest.mark.slow
-def test_convolutions_of_a_small_network_stay_fast() -> None:
-    """Forward and backward of LeNet's two convolutions on 64 images."""
-    random = np.random.default_rng(0)
-    attrs = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
-    x1, w1 = random.random((64, 1, 32, 32), np.float32), random.random((6, 1, 5, 5), np.float32)
-    x2, w2 = random.random((64, 6, 14, 14), np.float32), random.random((16, 6, 5, 5), np.float32)
-
-    def step() -> None:
-        y1 = run("convolution", x1, w1, **attrs)
-        y2 = run("convolution", x2, w2, **attrs)
-        run("conv_weight_grad", y2, x2, weight_shape=w2.shape, **attrs)
-        run("conv_input_grad", y2, w2, input_shape=x2.shape, **attrs)
-        run("conv_weight_grad", y1, x1, weight_shape=w1.shape, **attrs)
-
-    best = 10.0
-    for _ in range(10):
-        start = time.perf_counter()
-        step()
-        best = min(best, time.perf_counter() - start)
-    assert best < 0.1
