@@ -15,12 +15,14 @@ from graphc.backends.c import (
     Program,
     SourceFile,
     address_of,
+    array_at,
     build_program,
     target_dialect,
 )
 from graphc.backends.c.program import Frame, report
-from graphc.codegen.program import render_program
-from graphc.ir import CONSTANT, Graph
+from graphc.codegen.program import pointer_slots, render_program
+from graphc.ir import CONSTANT, OPS, Graph
+from graphc.kernel import Buffer, HostStep, Role
 from graphc.lowering import Lowered, lower
 from graphc.passes import run_pipeline
 
@@ -95,7 +97,21 @@ class Executable:
             threads=threads,
             constants=[address_of(a) for a in self._constants],
             numbers=len(final.inputs),
+            entries=rendered.entries,
         )
+        # What Python does after each entry but the last (LAPACK).
+        self.hosts: list[list[HostStep]] = []
+        for stage in program.stages:
+            steps = [step for step in stage if isinstance(step, HostStep)]
+            if steps:
+                self.hosts.append(steps)
+        self._buffers = {b.name: b for b in program.buffers}
+        self._slots = pointer_slots(program)
+
+    @property
+    def is_one_call(self) -> bool:
+        """Whether a run is one native call, with nothing for Python to do in between."""
+        return not self.hosts
 
     def _keep(self, name: str, graph: Graph) -> None:
         self.stages.graphs[name] = graph
@@ -105,11 +121,42 @@ class Executable:
         integer divided by zero.
         """
         outputs: list[Array] = [np.empty(shape, dtype) for shape, dtype in self.outputs]
+        addresses = [*map(address_of, arrays), *map(address_of, outputs)]
         try:
-            self.program.run([*map(address_of, arrays), *map(address_of, outputs)])
+            if self.hosts:
+                self._run_in_turns(addresses)
+            else:
+                self.program.run(addresses)
         except (IndexReport, DivisionReport) as error:
             raise self._explained(error) from None
         return outputs
+
+    def _run_in_turns(self, addresses: list[int]) -> None:
+        """Native entries with the host steps between them."""
+        frame = self.program.begin(addresses)
+        try:
+            for number, steps in enumerate(self.hosts):
+                self.program.enter(frame, number)
+                for step in steps:
+                    self._host(step, frame)
+            self.program.enter(frame, len(self.hosts))
+        finally:
+            self.program.end(frame)
+
+    def _host(self, step: HostStep, frame: Frame) -> None:
+        """Evaluates one row on the program's memory, by its own NumPy function."""
+        operands = [self._memory(self._buffers[name], frame) for name in step.inputs]
+        value = OPS[step.call].evaluate(*operands, **dict(step.attrs))
+        for name in step.outputs:
+            self._memory(self._buffers[name], frame)[...] = value
+
+    def _memory(self, buffer: Buffer, frame: Frame) -> Array:
+        """A buffer of a call in flight as an array."""
+        if buffer.role is Role.INTERMEDIATE:
+            address = frame.arena.address + buffer.offset
+        else:
+            address = int(frame.buffers[self._slots[buffer.name]])
+        return array_at(address, buffer.shape, buffer.dtype.numpy)
 
     def fail(self, frame: Frame) -> None:
         """Raises what went wrong in the call that used this frame."""

@@ -63,10 +63,33 @@ class Run:
             code.line(f"modes.grad = {plan.grad_mode_after}")
         code.line(f"return {self.value(plan.result)}")
 
+    def _arrays(self) -> list[str]:
+        """The memory of every input as the program takes it."""
+        arrays = []
+        for i, p in enumerate(self.plan.inputs):
+            if isinstance(p, NumberPlan):
+                self.code.scope["array"] = np.array
+                arrays.append(f"array({self._number(i, p)})")
+            else:
+                arrays.append(f"a{i}" if p.strides is None else f"b{i}")
+        return arrays
+
+    def _in_turns(self) -> None:
+        """Runs a program that returns to Python in between."""
+        plan, code = self.plan, self.code
+        code.scope["run"] = plan.executable.run
+        code.scope["turn"] = RANDOM_LOCK if plan.random else nullcontext()
+        names = "".join(f"o{k}, " for k in range(len(plan.executable.outputs)))
+        code.line("with turn:")
+        code.line(f"    {names or '_'} = run(({''.join(f'{a}, ' for a in self._arrays())}))")
+
     def _native(self) -> None:
         """Fills a frame, makes the one foreign call, gives the frame back."""
         plan, code = self.plan, self.code
         executable = plan.executable
+        if not executable.is_one_call:
+            self._in_turns()
+            return
         program = executable.program
         code.scope.update(
             {
@@ -123,15 +146,12 @@ class Run:
         plan, code = self.plan, self.code
         backward = plan.backward
         if backward is not None:
-            code.scope.update({"attach": backward.attach, "array": np.array})
-            inputs, arrays = [], []
-            for i, p in enumerate(plan.inputs):
-                if isinstance(p, NumberPlan):
-                    inputs.append("None")
-                    arrays.append(f"array({self._number(i, p)})")
-                else:
-                    inputs.append(self._input(i))
-                    arrays.append(f"a{i}" if p.strides is None else f"b{i}")
+            code.scope["attach"] = backward.attach
+            arrays = self._arrays()
+            inputs = [
+                "None" if isinstance(p, NumberPlan) else self._input(i)
+                for i, p in enumerate(plan.inputs)
+            ]
             values = ", ".join(f"o{k}" for k in range(len(plan.executable.outputs)))
             outputs = ", ".join(f"r{k}" for k in range(plan.visible))
             code.line(

@@ -9,7 +9,7 @@ from graphc.backends.c.compiler import (
     find_compiler,
     sanitizer_preload,
 )
-from graphc.backends.c.memory import Arena, address_of
+from graphc.backends.c.memory import Arena, address_of, array_at
 from graphc.backends.c.program import DivisionReport, IndexReport, Program
 from graphc.backends.c.target import target_dialect
 
@@ -26,6 +26,7 @@ __all__ = [
     "Program",
     "SourceFile",
     "address_of",
+    "array_at",
     "build_program",
     "find_compiler",
     "open_cache",

@@ -1,5 +1,6 @@
 """Addresses of arrays, and arenas that programs keep their intermediates in."""
 
+import math
 import sys
 from typing import Any
 
@@ -43,6 +44,13 @@ class Arena:
         if alignment == _HUGE:
             # A hint: kernels without huge pages refuse it, and nothing is lost.
             _libc.madvise(place[0], size, _MADV_HUGEPAGE)
+
+
+def array_at(address: int, shape: tuple[Any, ...], dtype: Any) -> Array:
+    """The memory at an address as an array, for as long as its owner keeps it."""
+    count = math.prod(shape)
+    memory = _ffi.buffer(_ffi.cast("char *", address), max(count, 1) * np.dtype(dtype).itemsize)
+    return np.frombuffer(memory, dtype, count).reshape(shape)
 
 
 def _slow_address_of(array: Array) -> int:
