@@ -1,6 +1,7 @@
 """What a thread is doing: whether it records gradients, and which trace it feeds, if any."""
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,9 @@ class _Modes(threading.local):
     grad: bool = True
     inference: bool = False
     trace: "Trace | None" = None
+    anomaly: bool = False  # remember the line of each operation, look for NaN in gradients
+    check_nan: bool = True
+    saved_hooks: "tuple[Callable[[Any], Any], Callable[[Any], Any]] | None" = None  # pack, unpack
 
 
 MODES = _Modes()
@@ -36,12 +40,41 @@ class _GradMode:
         MODES.grad = self._before.pop()
 
     def __call__(self, function: F) -> F:
+        if inspect.isgeneratorfunction(function):
+            return self._around_generator(function)  # type: ignore[return-value]
+
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             with self._fresh():
                 return function(*args, **kwargs)
 
         return wrapped  # type: ignore[return-value]
+
+    def _around_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The mode holds while the generator runs, and not between its values."""
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            inner = function(*args, **kwargs)
+            step: Callable[[], Any] = functools.partial(next, inner)
+            try:
+                while True:
+                    with self._fresh():
+                        value = step()
+                    try:
+                        sent = yield value
+                    except GeneratorExit:
+                        with self._fresh():
+                            inner.close()
+                        raise
+                    except BaseException as error:
+                        step = functools.partial(inner.throw, error)
+                    else:
+                        step = functools.partial(inner.send, sent)
+            except StopIteration as end:
+                return end.value
+
+        return wrapped
 
     def _fresh(self) -> "_GradMode":
         return type(self)()
@@ -91,22 +124,29 @@ class set_grad_enabled(_GradMode):  # noqa: N801
 
 
 class inference_mode(_GradMode):  # noqa: N801
-    """Like :class:`no_grad`; ``inference_mode(False)`` leaves the mode as it is."""
+    """Like :class:`no_grad`; ``inference_mode(False)`` is the ordinary mode, with recording."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        instance = super().__new__(cls)
+        if not callable(mode):
+            return instance
+        instance.__init__()  # type: ignore[misc]  # @inference_mode without parentheses
+        return instance(mode)
 
     def __init__(self, mode: bool = True) -> None:
         super().__init__()
         self._mode = bool(mode)
+        self._inference_before: list[bool] = []
 
     def __enter__(self) -> None:
         self._before.append(MODES.grad)
-        self._inference_before = MODES.inference
-        if self._mode:
-            MODES.grad = False
-            MODES.inference = True
+        self._inference_before.append(MODES.inference)
+        MODES.grad = not self._mode
+        MODES.inference = self._mode
 
     def __exit__(self, *exc: object) -> None:
         super().__exit__(*exc)
-        MODES.inference = self._inference_before
+        MODES.inference = self._inference_before.pop()
 
     def _fresh(self) -> "inference_mode":
         return inference_mode(self._mode)
