@@ -586,6 +586,8 @@ def _link(result: Tensor, source: Tensor, op: Op, attrs: Attrs) -> None:
 
 def _repeats(layout: Array, view: View) -> bool:
     """Whether elements share their place with others: of an expansion, or of a part of one."""
+    if not layout.size:
+        return False
     if 0 in layout.strides and any(
         stride == 0 and size > 1 for stride, size in zip(layout.strides, layout.shape, strict=True)
     ):

@@ -1,0 +1,92 @@
+"""Values of PyTorch as values of graphc, and back: the same memory layout, dtype and flags."""
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+
+import graphc
+from graphc.trees import flatten, unflatten
+
+# The kinds of element that graphc has; what PyTorch has beyond them is out of scope.
+DTYPES = {
+    str(t).removeprefix("torch."): t
+    for t in (
+        torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.uint8, torch.int8,
+        torch.int16, torch.int32, torch.int64, torch.bool,
+    )
+}  # fmt: skip
+NAMES = {t: name for name, t in DTYPES.items()}
+
+
+class OutOfScope(Exception):
+    """A complex, sparse or quantised value, or a device other than the CPU."""
+
+
+def elements(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+    """The tensor's own memory as an array, strides kept; bfloat16 through ml_dtypes."""
+    plain = tensor.detach()
+    if plain.dtype is torch.bfloat16:
+        return plain.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return plain.numpy()
+
+
+def to_graphc(tensor: torch.Tensor) -> graphc.Tensor:
+    """A copy as a graphc tensor with the same strides and ``requires_grad``."""
+    if tensor.dtype not in NAMES or tensor.layout is not torch.strided or tensor.is_quantized:
+        raise OutOfScope(f"{tensor.dtype}, {tensor.layout}")
+    if tensor.device.type != "cpu":
+        raise OutOfScope(str(tensor.device))
+    array = elements(tensor)
+    if array.flags.c_contiguous or not array.size:
+        made = graphc.from_numpy(np.array(array, order="C", copy=True))
+    else:
+        # The span of memory that the tensor shows, with its gaps and overlaps.
+        span = sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True))
+        flat = np.lib.stride_tricks.as_strided(
+            array, (span // array.itemsize + 1,), (array.itemsize,)
+        ).copy()
+        made = graphc.from_numpy(np.lib.stride_tricks.as_strided(flat, array.shape, array.strides))
+    return made.requires_grad_(tensor.requires_grad)
+
+
+def from_graphc(tensor: graphc.Tensor) -> torch.Tensor:
+    """The values as a PyTorch tensor."""
+    array = np.array(tensor.detach().numpy(), order="C", copy=True)
+    if array.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def translated(value: Any) -> Any:
+    """One leaf of a call: tensors, dtypes, devices and formats in graphc's words."""
+    if isinstance(value, torch.Tensor):
+        return to_graphc(value)
+    if isinstance(value, torch.dtype):
+        if value not in NAMES:
+            raise OutOfScope(str(value))
+        return getattr(graphc, NAMES[value])
+    if isinstance(value, (torch.memory_format, torch.layout)):
+        if value in (torch.sparse_coo, torch.sparse_csr):
+            raise OutOfScope(str(value))
+        return getattr(graphc, str(value).removeprefix("torch."))
+    if isinstance(value, torch.device):
+        if value.type != "cpu":
+            raise OutOfScope(str(value))
+        return graphc.device(value.type)
+    if isinstance(value, torch.Size):
+        return graphc.Size(value)
+    if isinstance(value, complex):
+        raise OutOfScope("a complex number")
+    if isinstance(value, slice):
+        return slice(translated(value.start), translated(value.stop), translated(value.step))
+    if isinstance(value, torch.Generator):
+        return graphc.Generator().manual_seed(value.initial_seed())
+    return value
+
+
+def translate(nest: Any) -> Any:
+    """A nest of lists, tuples and dicts, leaf by leaf."""
+    leaves, tree = flatten(nest)
+    return unflatten(tree, [translated(leaf) for leaf in leaves])

@@ -1,0 +1,126 @@
+"""Every public name of the tensor language: its family, its mark, and what checks it.
+
+A name is checked by the OpInfo entries of PyTorch's test suite that bear it (all variants), by those
+named in ``ELSEWHERE``, and by the written cases of ``tests/opinfo/written`` that claim it. Names
+are ``add`` (function and method alike, as PyTorch has them), ``Tensor.T`` (on tensors only),
+``linalg.svd``; in-place twins and ``out=`` come with the name.
+"""
+
+from typing import NamedTuple
+
+
+class Name(NamedTuple):
+    """One name of the API; ``mark`` says how early it is wanted (A before B)."""
+
+    name: str
+    family: str
+    mark: str
+
+
+_A = {
+    "creation": """
+        tensor as_tensor from_numpy zeros ones empty full zeros_like ones_like empty_like full_like
+        new_zeros new_ones new_empty new_full Tensor.new_tensor arange linspace logspace eye clone
+        Tensor.detach rand randn randint randperm normal bernoulli multinomial rand_like randn_like
+        randint_like Tensor.normal_ Tensor.uniform_ Tensor.random_ Tensor.exponential_ manual_seed
+        Generator get_rng_state set_rng_state empty_strided new_empty_strided scalar_tensor""",
+    "attributes": """
+        Tensor.shape Tensor.size Tensor.dtype Tensor.device Tensor.ndim Tensor.dim numel
+        Tensor.stride Tensor.storage_offset Tensor.is_contiguous T mT Tensor.data Tensor.grad
+        Tensor.grad_fn Tensor.is_leaf Tensor.requires_grad Tensor.requires_grad_ Tensor.numpy
+        Tensor.tolist item to Tensor.type float double half int long bool short byte char bfloat16
+        Tensor.cpu Tensor.cuda Tensor.pin_memory Tensor.__array__ Tensor.__dlpack__ from_dlpack
+        Tensor.__len__ Tensor.__iter__ Tensor.__bool__ Tensor.__int__ Tensor.__float__
+        Tensor.__index__ Tensor.__repr__ Tensor.__format__ set_printoptions Tensor.__reduce_ex__
+        Tensor.__deepcopy__ finfo iinfo promote_types result_type can_cast set_default_dtype
+        get_default_dtype is_tensor is_floating_point Tensor.type_as Tensor.element_size
+        Tensor.fill_ zero_ Tensor.copy_""",
+    "shapes": """
+        view reshape resize_ flatten unflatten squeeze unsqueeze transpose t permute movedim
+        moveaxis swapaxes swapdims expand expand_as broadcast_to broadcast_tensors repeat
+        repeat_interleave tile cat concat concatenate stack hstack vstack dstack chunk split
+        tensor_split unbind narrow select unfold as_strided flip fliplr flipud roll rot90 diagonal
+        diag diag_embed triu tril triu_indices tril_indices meshgrid contiguous view_as reshape_as
+        ravel""",
+    "indexing": """
+        __getitem__ Tensor.__setitem__ gather scatter scatter_add scatter_reduce index_select
+        index_add index_copy index_fill index_put masked_select masked_fill masked_scatter take
+        take_along_dim nonzero argwhere where""",
+    "pointwise": """
+        abs absolute neg negative sign sqrt rsqrt square exp exp2 expm1 log log2 log10 log1p pow
+        reciprocal sin cos tan asin arcsin acos arccos atan arctan atan2 arctan2 sinh cosh tanh
+        asinh arcsinh acosh arccosh atanh arctanh ceil floor round trunc fix frac fmod remainder
+        clamp clip clamp_min clamp_max sigmoid logit erf erfc erfinv lerp add sub subtract mul
+        multiply div divide floor_divide true_divide addcmul addcdiv maximum minimum fmax fmin gt
+        greater lt less ge greater_equal le less_equal eq ne not_equal isclose allclose equal isnan
+        isinf isfinite logical_and logical_or logical_xor logical_not bitwise_and bitwise_or
+        bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift nan_to_num copysign hypot
+        logaddexp logaddexp2 heaviside sinc deg2rad rad2deg gcd lcm lgamma digamma xlogy rsub
+        positive __radd__ __rdiv__ __rmul__ __rand__ __ror__ __rxor__ __rmod__ __rpow__ __rsub__""",
+    "reductions": """
+        sum mean prod max min amax amin aminmax argmax argmin all any median nanmedian mode quantile
+        nansum nanmean std var std_mean var_mean norm dist cdist logsumexp cumsum cumprod cummax
+        cummin logcumsumexp diff topk sort argsort kthvalue unique unique_consecutive searchsorted
+        bucketize bincount histc count_nonzero softmax log_softmax""",
+    "linalg": """
+        mm bmm matmul mv dot inner outer vdot cross addmm addmv addr addbmm baddbmm einsum tensordot
+        kron trace inverse det slogdet svd matrix_power chain_matmul __rmatmul__ linalg.norm
+        linalg.vector_norm linalg.matrix_norm linalg.inv linalg.solve linalg.cholesky linalg.qr
+        linalg.svd linalg.svdvals linalg.eigh linalg.eigvalsh linalg.lstsq linalg.pinv linalg.det
+        linalg.slogdet linalg.matrix_rank linalg.multi_dot linalg.cond linalg.solve_triangular""",
+    "autograd": """
+        Tensor.backward autograd.backward autograd.grad no_grad enable_grad set_grad_enabled
+        is_grad_enabled inference_mode Tensor.detach_ Tensor.retain_grad Tensor.register_hook
+        autograd.Function autograd.gradcheck autograd.gradgradcheck""",
+}
+
+_B = {
+    "autograd": """
+        autograd.functional.jacobian autograd.functional.hessian autograd.functional.vjp
+        autograd.functional.jvp autograd.detect_anomaly autograd.set_detect_anomaly
+        utils.checkpoint.checkpoint func.grad func.vjp func.vmap func.functional_call""",
+}
+
+NAMES: tuple[Name, ...] = tuple(
+    Name(name, family, mark)
+    for mark, table in (("A", _A), ("B", _B))
+    for family, text in table.items()
+    for name in text.split()
+)
+
+# Names whose OpInfo goes by another name. Aliases that OpInfo itself knows need no line.
+ELSEWHERE = {
+    "Tensor.fill_": "fill",
+    "Tensor.uniform_": "uniform",
+    "Tensor.exponential_": "exponential",
+    "inverse": "linalg.inv",
+    "det": "linalg.det",
+    "slogdet": "linalg.slogdet",
+    "matrix_power": "linalg.matrix_power",
+    "clip": "clamp",
+}
+
+# The shape of the result depends on values: compiled sample by sample.
+DYNAMIC = frozenset("""
+    nonzero argwhere masked_select unique unique_consecutive repeat_interleave bincount __getitem__
+    item equal allclose where histc
+    """.split())  # fmt: skip
+
+# Draws: only their form is compared here; the written cases look at their distribution.
+RANDOM = frozenset("""
+    rand randn randint rand_like randn_like randint_like normal bernoulli multinomial uniform
+    exponential empty empty_like new_empty empty_strided new_empty_strided randperm cauchy geometric
+    log_normal empty_permuted
+    """.split())  # fmt: skip
+
+# Results that are unique up to a sign or a rotation: OpInfo says which part of them is defined.
+GAUGE = frozenset("svd linalg.svd linalg.eigh linalg.eig svd_lowrank pca_lowrank".split())
+
+# The strides of the result are documented, also where it is new memory.
+STRIDED = frozenset("""
+    empty_like zeros_like ones_like full_like rand_like randn_like clone contiguous empty_strided
+    new_empty_strided as_strided
+    """.split())  # fmt: skip
+
+# Multiples of PyTorch's tolerances, for algorithms that round differently on either side.
+LOOSE: dict[str, float] = {}
