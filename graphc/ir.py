@@ -154,10 +154,29 @@ class Scatter:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What a node with a template of its own needs.
+
+    cost     scalar operations for each element of the first operand
+    scratch  bytes of working memory for each thread (C)
+    fields   what its template reads beside the attributes
+    """
+
+    cost: float = 4
+    scratch: Int = 0
+    fields: "Attrs" = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Named:
-    """A named template (scan, sort) of the same name under ``templates/``."""
+    """A named template (scan, sort): ``templates/c/NAME.j2`` and ``templates/cuda/NAME.j2``.
+
+    For what loops of the loop IR cannot say; :mod:`graphc.codegen.templates` tells what such a
+    template reads. ``work(*types, **attrs)`` is the :class:`Work` of a node.
+    """
 
     template: str
+    work: Callable[..., Work] = lambda *_types, **_attrs: Work()
 
 
 @dataclass(frozen=True)

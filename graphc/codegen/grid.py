@@ -1,9 +1,10 @@
 """How many blocks of how many threads a CUDA kernel is launched with."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from graphc.codegen.loops import real, steps
-from graphc.kernel import AnyNest, Contraction, Kernel, Nest, Skeleton
+from graphc.kernel import AnyNest, Contraction, Kernel, Nest, Skeleton, Template
 from graphc.sizes import Int, product
 
 POINT_THREADS = 256  # of a block whose threads take a point each
@@ -35,6 +36,8 @@ def _nest_grid(nest: AnyNest) -> Grid:
     if isinstance(nest, Contraction):
         axes = (*nest.batch, *nest.rows, *nest.cols)
         return _point_grid(product(axis.extent for axis in axes))
+    if isinstance(nest, Template):
+        return _template_grid(nest)
     if not isinstance(nest, Nest) or nest.schedule.serial:
         return Grid(1, 32)
     points = product(axis.extent for axis in nest.axes)
@@ -48,6 +51,17 @@ def _nest_grid(nest: AnyNest) -> Grid:
         threads = 32 * min(1 << (max(warps, 1) - 1).bit_length(), MOST_THREADS // 32)
         return Grid(max(points, 1) if isinstance(points, int) else points, threads)
     return _point_grid(points)
+
+
+def _template_grid(nest: Template) -> Grid:
+    """A block for each row."""
+    fields: Any = dict(nest.fields)
+    rows, length = product((fields["lead"], fields["inner"])), fields["length"]
+    threads = MOST_THREADS
+    if isinstance(length, int):
+        warps = -(-length // (32 * POINTS_PER_THREAD))
+        threads = 32 * min(1 << (max(warps, 1) - 1).bit_length(), MOST_THREADS // 32)
+    return Grid(max(rows, 1) if isinstance(rows, int) else rows, threads)
 
 
 def _point_grid(points: Int) -> Grid:

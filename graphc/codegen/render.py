@@ -14,27 +14,22 @@ from graphc.codegen.layout import indented
 from graphc.codegen.loops import LoopMaker
 from graphc.codegen.nests import NestRenderer, names_of
 from graphc.codegen.statements import Statements, plain
+from graphc.codegen.templates import WORDS, TemplateView, template_view
 from graphc.codegen.views import KernelView, NestText, NestView, ParamView
 from graphc.kernel import (
     Call,
     Combine,
-    Const,
     Contraction,
     Kernel,
-    Load,
-    Masked,
     Nest,
     Param,
     Phase,
-    Position,
     Reduction,
-    Ref,
     Schedule,
     Skeleton,
     Template,
 )
 from graphc.resources import resources
-from graphc.sizes import IntExpr
 
 _LINE = 64  # bytes of a cache line: no two nests write to the same one
 
@@ -76,6 +71,8 @@ def render_kernel(
     kernel: Kernel, dialect: Dialect, name: str | None = None, line_directives: bool = False
 ) -> Rendered:
     """One kernel as a translation unit. ``name`` overrides the function's name."""
+    if any(isinstance(nest, Template) for nest in kernel.nests):
+        dialect = replace(dialect, reserved=dialect.reserved | WORDS)
     expressions = Expressions.of(dialect, kernel.params)
     nests = _prepared(kernel, Statements(expressions, line_directives))
     alone = all(nest.alone for nest in nests)
@@ -110,7 +107,10 @@ def render_kernel(
 
 
 # Headers that few kernels need, by the functions that ask for them.
-_ON_DEMAND = {"gc_random.h": re.compile(r"\bgc_(random|uniform|normal)_")}
+_ON_DEMAND = {
+    "gc_random.h": re.compile(r"\bgc_(random|uniform|normal)_"),
+    "gc_sort.h": re.compile(r"\bgc_(sort|select|sorts)_"),
+}
 
 
 def _on_demand(texts: Iterable[str]) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ class Prepared:
     """A nest whose text waits for the number of the thread that runs it, if one alone does."""
 
     template: str
-    view: NestView | None
+    view: NestView | TemplateView | None
     ready: NestText
 
     @property
@@ -134,7 +134,7 @@ class Prepared:
         if self.view is None:
             return self.ready
         filled = template_text(self.template, nest=replace(self.view, owner=owner))
-        return replace(self.ready, text=filled)
+        return replace(self.ready, text=filled if filled.endswith("\n") else f"{filled}\n")
 
 
 def _prepared(kernel: Kernel, statements: Statements) -> list[Prepared]:
@@ -143,8 +143,13 @@ def _prepared(kernel: Kernel, statements: Statements) -> list[Prepared]:
     for nest in kernel.nests:
         if isinstance(nest, Contraction) and not dialect.chunks:
             nest = _as_sum(nest)
-        if not isinstance(nest, Nest):
-            result.append(Prepared("", None, templated(nest, statements)))
+        if isinstance(nest, Template):
+            rows, scratch = template_view(nest, statements.expressions)
+            ready = NestText("", own_bytes=scratch, alone=dialect.chunks and not rows.shared)
+            result.append(Prepared(f"{dialect.folder}/{nest.name}.j2", rows, ready))
+        elif isinstance(nest, Contraction):
+            text = contraction.text(nest, statements, template_text)
+            result.append(Prepared("", None, text))
         elif any(axis.extent == 0 for axis in nest.axes):
             result.append(Prepared("", None, NestText("/* no points */\n", alone=True)))
         else:
@@ -171,24 +176,6 @@ def _apart(bodies: list[NestText]) -> tuple[list[str], str, int]:
             offset += -(-body.shared_bytes // _LINE) * _LINE
         texts.append(text)
     return texts, "all_shared", offset
-
-
-def templated(nest: Contraction | Template, statements: Statements) -> NestText:
-    """Nests with templates of their own."""
-    dialect = statements.expressions.dialect
-    if isinstance(nest, Contraction):
-        return contraction.text(nest, statements, template_text)
-    fields = {name: _field(value, statements.expressions) for name, value in nest.fields}
-    return NestText(template_text(f"{dialect.folder}/{nest.name}.j2", nest=fields))
-
-
-def _field(value: object, expressions: Expressions) -> object:
-    """A field of a template: indices and expressions as text, anything else as it is."""
-    if isinstance(value, IntExpr):
-        return expressions.integer(value)
-    if isinstance(value, (Const, Ref, Load, Position, Call, Masked)):
-        return expressions.value(value)
-    return value
 
 
 def _as_sum(nest: Contraction) -> Nest:

@@ -86,8 +86,8 @@ class Buffers:
 
     def _destination(self, node: Node, name: str) -> None:
         group = self.plan.place.get(node)
-        if group is None:
-            group = self.plan.add_copy(node)
+        if group is None or (group.role is Computed.TEMPLATE and (group, node) in self.written):
+            group = self.plan.add_copy(node)  # a template writes one buffer
         self.written.setdefault((group, node), []).append(name)
 
     # --------------------------------------------------------------------------------- updates

@@ -36,6 +36,7 @@ from graphc.lowering.rewriting import (
 from graphc.lowering.roles import Role
 from graphc.lowering.scatters import scatter_nest
 from graphc.lowering.statements import Names, SiteOf, identifier
+from graphc.lowering.templates import template_nest, template_sizes
 from graphc.sizes import Int, symbol, symbols
 
 SMALL_BYTES = 1 << 16  # reductions of less data wait for others to share a kernel with
@@ -201,20 +202,8 @@ class _Lowering:
         if group.role is Role.SCATTER:
             return scatter_nest(group, self.context)
         if group.role is Role.TEMPLATE:
-            return self._template(group)
+            return template_nest(group, self.context)
         return None
-
-    def _template(self, group: Group) -> Template:
-        node = group.cores[0]
-        fields: tuple[tuple[str, object], ...] = (
-            ("inputs", tuple(self.buffers.load_from(x) for x in node.inputs)),
-            ("outputs", tuple(self.buffers.written[group, node])),
-            ("shape", node.inputs[0].shape if node.inputs else node.shape),
-            ("dtype", node.dtype),
-            *node.attrs.items(),
-        )
-        lower = node.op.lower
-        return Template(getattr(lower, "template", node.op.name), fields)
 
     def _host(self, group: Group) -> HostStep:
         node = group.cores[0]
@@ -346,7 +335,7 @@ def _stored(nest: AnyNest) -> Iterator[str]:
 def _extents(nest: AnyNest) -> list[Int]:
     """Every integer expression of a nest: they may mention named sizes."""
     if isinstance(nest, Template):
-        return []
+        return list(template_sizes(nest))
     axes: list[Axis] = []
     if isinstance(nest, Contraction):
         axes += [*nest.batch, *nest.rows, *nest.cols, *nest.depth]
