@@ -6,36 +6,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphc.autograd.backward import run_backward
+from graphc.autograd.hooks import Cotangents, deliver
 from graphc.errors import TraceError
 from graphc.executable import Executable
-from graphc.ir import INPUT, Graph, Leaf, Node, Op, TensorType, topological
+from graphc.ir import INPUT, Graph, Node, TensorType, topological
 from graphc.modes import MODES
 from graphc.passes import run_pipeline
 from graphc.passes.partition import Partition, partition
-from graphc.tape import Storage, TapeNode
+from graphc.tape import COMPILED, COMPILED_OUTPUT, Storage, TapeNode
 from graphc.tensor import Tensor, apply
 from graphc.tracing import TensorInput, Trace, suspended
 
 Array = np.ndarray[Any, Any]
-
-
-def _tape_only(*_args: Any, **_attrs: Any) -> Any:
-    raise RuntimeError("a compiled program appears on the tape only")
-
-
-# Not rows of the registry: they stand on the tape, where the program's own rule runs.
-COMPILED = Op("compiled", _tape_only, _tape_only, Leaf())
-COMPILED_OUTPUT = Op("compiled_output", _tape_only, _tape_only, Leaf())
-
-
-class _Cotangents(dict[int, Tensor]):
-    """The cotangents of a program's outputs on their way to its one backward call."""
-
-    def __add__(self, other: "_Cotangents") -> "_Cotangents":
-        merged = _Cotangents(self)
-        for number, g in other.items():
-            merged[number] = merged[number] + g if number in merged else g
-        return merged
 
 
 class Differentiated(NamedTuple):
@@ -164,12 +146,8 @@ class CompiledBackward:
         hub.custom = run
         for position, number in enumerate(self._tracked):
             node = TapeNode(COMPILED_OUTPUT, (hub,), {}, outputs[number]._type)
-            node.custom = _deliver(position)
+            node.custom = deliver(position)
             outputs[number]._node = node
-
-
-def _deliver(position: int) -> Any:
-    return lambda g, _wanted: (_Cotangents({position: g}),)
 
 
 class _Run:
@@ -218,7 +196,7 @@ class _Run:
         node = tensor._tape_node() if tensor._tracked() else None
         return array, tensor._storage, tensor._storage.version, node
 
-    def __call__(self, g: _Cotangents, wanted: Sequence[bool]) -> Sequence[Any]:
+    def __call__(self, g: Cotangents, wanted: Sequence[bool]) -> Sequence[Any]:
         for storage, version, type_ in self._versions:
             self._check(storage, version, type_)
         program = self._program

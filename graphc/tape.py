@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graphc.autodiff import Pullback, pullback
-from graphc.errors import Location
+from graphc.errors import Location, user_location
 from graphc.ir import INPUT, Attrs, Leaf, Node, Op, TensorType, topological
+from graphc.modes import MODES
 
 if TYPE_CHECKING:
     from graphc.tensor import Tensor
@@ -27,15 +28,19 @@ class Storage:
 
 
 class Saved:
-    """A value kept for a gradient rule, with the version it had."""
+    """A value kept for a gradient rule, with the version it had.
 
-    __slots__ = ("node", "storage", "value", "version")
+    With ``unpack`` set it is what a pack hook made of the value (see ``saved_tensors_hooks``).
+    """
+
+    __slots__ = ("node", "storage", "unpack", "value", "version")
 
     def __init__(self, value: Any, storage: Storage, node: "TapeNode | None") -> None:
         self.value = value
         self.storage = storage
         self.version = storage.version
         self.node = node
+        self.unpack: Callable[[Any], Any] | None = None
 
 
 def _outside(*_args: Any, **_attrs: Any) -> Any:
@@ -48,7 +53,19 @@ OUTER = Op("outer", _outside, _outside, Leaf())
 class TapeNode(Node):
     """One recorded application, or a leaf (``tensor`` is then set)."""
 
-    __slots__ = ("custom", "freed", "hooks", "location", "requires", "rule", "saved", "tensor")
+    __slots__ = (
+        "after",
+        "custom",
+        "freed",
+        "hooks",
+        "known_as",
+        "location",
+        "notes",
+        "requires",
+        "rule",
+        "saved",
+        "tensor",
+    )
 
     def __init__(self, op: Op, inputs: tuple[Node, ...], attrs: Attrs, type: TensorType) -> None:
         super().__init__(op, inputs, attrs, type)
@@ -58,19 +75,50 @@ class TapeNode(Node):
         self.tensor: Tensor | None = None
         self.hooks: dict[int, Callable[[Any], Any]] | None = None
         self.rule: Pullback | None = None
-        self.location: Location | None = None  # of the traced operation
+        self.location: Location | None = None  # of the operation: in a trace, or to find anomalies
         self.custom: Callable[[Any, Sequence[bool]], Sequence[Any]] | None = None  # not one row
+        self.known_as: str | None = None  # the name of a custom node
+        self.after: dict[int, Callable[..., Any]] | None = None  # hooks that see what comes out
+        self.notes: dict[Any, Any] | None = None  # see metadata
 
     def name(self) -> str:
         """The name PyTorch would print: ``AddBackward0``."""
+        from graphc.autograd.names import backward_name
+
         if self.tensor is not None:
             return "AccumulateGrad"
-        words = "".join(part.capitalize() for part in self.op.name.split("_"))
-        return f"{words}Backward0"
+        return self.known_as or backward_name(self.op.name, self.attrs, self.inputs)
 
     @property
     def next_functions(self) -> tuple[tuple["Node | None", int], ...]:
+        """Where the gradients of this node's inputs go, each with the number of an output."""
         return tuple((n if getattr(n, "requires", False) else None, 0) for n in self.inputs)
+
+    @property
+    def metadata(self) -> dict[Any, Any]:
+        """What the user wants to keep with the node."""
+        if self.notes is None:
+            self.notes = {}
+        return self.notes
+
+    @property
+    def variable(self) -> "Tensor":
+        """The leaf of an ``AccumulateGrad`` node."""
+        if self.tensor is None:
+            raise AttributeError(f"{self.name()!r} object has no attribute 'variable'")
+        return self.tensor
+
+    def register_prehook(self, fn: Callable[..., Any]) -> Any:
+        """Calls ``fn(grad_outputs)`` before the node's rule; it may return others."""
+        from graphc.autograd.hooks import before_node
+
+        return before_node(self, fn)
+
+    def register_hook(self, fn: Callable[..., Any]) -> Any:
+        """Calls ``fn(grad_inputs, grad_outputs)`` after the node's rule; it may return others."""
+        from graphc.autograd.hooks import after_node
+
+        return after_node(self, fn)
 
     def __repr__(self) -> str:
         return f"<{self.name()}>"
@@ -121,6 +169,8 @@ def record(op: Op, operands: Sequence["Tensor"], attrs: Attrs, result: "Tensor")
     uses = node.rule.uses
     if isinstance(result._value, Node) and result._value.builder is not None:
         node.location = result._value.builder.locations.get(result._value)
+    elif MODES.anomaly:
+        node.location = user_location()
     node.saved = (
         Saved(result._value, result._storage, None) if uses[0] else None,
         *(
@@ -128,7 +178,24 @@ def record(op: Op, operands: Sequence["Tensor"], attrs: Attrs, result: "Tensor")
             for t, n, use in zip(operands, inputs, uses[1:], strict=True)
         ),
     )
+    if MODES.saved_hooks is not None:
+        _pack(node, (result, *operands))
     return node
+
+
+def _pack(node: TapeNode, values: Sequence["Tensor"]) -> None:
+    """Gives what was saved to the pack hook and keeps what that makes of it."""
+    hooks = MODES.saved_hooks
+    assert hooks is not None
+    before = MODES.grad, MODES.saved_hooks
+    MODES.grad, MODES.saved_hooks = False, None
+    try:
+        for kept, tensor in zip(node.saved, values, strict=True):
+            if kept is not None:
+                kept.value = hooks[0](tensor.detach())
+                kept.unpack = hooks[1]
+    finally:
+        MODES.grad, MODES.saved_hooks = before
 
 
 def _tape_only(*_args: Any, **_attrs: Any) -> Any:

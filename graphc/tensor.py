@@ -368,36 +368,6 @@ class Tensor(Arithmetic):
             me._value = apply(OPS["stop_gradient"], (me,), {})._value
         return self
 
-    def register_hook(self, hook: "Callable[[Tensor], Tensor | None]") -> "HookHandle":
-        """Calls ``hook(grad)`` when the gradient of this tensor is known; it may replace it."""
-        me = self._here()
-        if not me._tracked():
-            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        if me._hooks is None:
-            me._hooks = {}
-        node = me._tape_node()
-        if node.hooks is None:
-            node.hooks = me._hooks
-        return HookHandle(node.hooks, hook)
-
-    def retain_grad(self) -> None:
-        """Keeps ``.grad`` of a non-leaf after ``backward``."""
-        me = self._here()
-        if not me._tracked():
-            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        if me._node is None:
-            return
-        target = weakref.ref(me)
-
-        def keep(g: Tensor) -> None:
-            tensor = target()
-            if tensor is not None:
-                tensor.grad = g if tensor.grad is None else tensor.grad + g
-
-        if me._node.hooks is None:
-            me._node.hooks = {}
-        HookHandle(me._node.hooks, keep)
-
     # -------------------------------------------------------------------------------------- writes
 
     def _write(self, new: "Tensor") -> "Tensor":

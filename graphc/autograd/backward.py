@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 
 from graphc.autodiff import backpropagate, pullback
+from graphc.autograd import hooks
+from graphc.functions.promotion import cast
 from graphc.ir import Node, topological
 from graphc.modes import MODES
-from graphc.tape import OUTER, TapeNode
+from graphc.tape import OUTER, Saved, TapeNode
 from graphc.tensor import Tensor, apply
 from graphc.tracing import backward_leaves
 
@@ -29,26 +31,40 @@ def backward(
     (default: ``create_graph``). Raises RuntimeError when nothing requires gradients, when a
     non-scalar lacks its cotangent, and when a saved value was overwritten or freed.
     """
+    wanted = None if inputs is None else [_local(t) for t in _tuple(inputs)]
+    if wanted is not None and not wanted:
+        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    for t in wanted or ():
+        if not t._tracked():
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
     seeds = _seeds(_tuple(tensors), _tuple_or_none(grad_tensors))
     keep = create_graph if retain_graph is None else retain_graph
-    if inputs is None:
-        found = run_backward(seeds, retain_graph=keep, create_graph=create_graph)
-        own = _Owner(seeds.values(), create_graph)
-        for node, g in found.items():
-            if isinstance(node, TapeNode) and node.tensor is not None:
-                node.tensor._accumulate(own(g, node), create_graph)
-            elif node.op is OUTER:
-                raise backward_leaves(node)
-        return
-    leaves = [_local(t) for t in _tuple(inputs)]
-    if not leaves:
-        raise RuntimeError("'inputs' argument to backward cannot be empty.")
-    nodes = [t._tape_node() for t in leaves]
+    nodes = None if wanted is None else [t._tape_node() for t in wanted]
     found = run_backward(seeds, retain_graph=keep, create_graph=create_graph, wanted=nodes)
     own = _Owner(seeds.values(), create_graph)
-    for target, node in zip(leaves, nodes, strict=True):
-        if node in found:
-            target._accumulate(own(found[node], node), create_graph)
+    arrivals: list[tuple[Tensor, TapeNode, Any]] = []
+    if wanted is None:
+        for node, g in found.items():
+            if isinstance(node, TapeNode) and node.tensor is not None:
+                arrivals.append((node.tensor, node, g))
+            elif node.op is OUTER:
+                raise backward_leaves(node)
+    else:
+        for target, place in zip(wanted, nodes or (), strict=True):
+            if place in found:
+                arrivals.append((target, place, found[place]))
+    for target, place, g in arrivals:
+        target._accumulate(own(g, place), create_graph)
+        if target._hooks:
+            _run_accumulated(target, create_graph)
+
+
+def _run_accumulated(leaf: Tensor, create_graph: bool) -> None:
+    before, MODES.grad = MODES.grad, create_graph
+    try:
+        hooks.accumulated(leaf)
+    finally:
+        MODES.grad = before
 
 
 def grad(
@@ -57,15 +73,39 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of ``outputs`` with respect to ``inputs``; nothing is accumulated.
 
     An input that the outputs do not depend on raises RuntimeError unless ``allow_unused`` (then
-    None) or ``materialize_grads`` (then zeros).
+    None) or ``materialize_grads`` (then zeros). With ``is_grads_batched`` each of ``grad_outputs``
+    has one more dimension in front, over which the gradient is vectorised.
     """
-    wanted = [_local(t) for t in _tuple(inputs)]
+    if not only_inputs:
+        raise ValueError(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To "
+            "accumulate gradient for other parts of the graph, please use backward."
+        )
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, "
+            "but got: allow_unused=False."
+        )
+    if is_grads_batched:
+        return _batched_grad(
+            outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused,
+            materialize_grads,
+        )  # fmt: skip
+    given = _tuple(inputs)
+    if not given:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
+    for t in given:
+        if not isinstance(t, Tensor):
+            raise TypeError(f"all inputs have to be Tensors, but got {type(t).__name__}")
+    wanted = [_local(t) for t in given]
     for t in wanted:
         if not t.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
@@ -74,17 +114,45 @@ def grad(
     nodes = [t._tape_node() for t in wanted]
     found = run_backward(seeds, retain_graph=keep, create_graph=create_graph, wanted=nodes)
     results: list[Tensor | None] = []
-    for t, node in zip(wanted, nodes, strict=True):
+    for number, (t, node) in enumerate(zip(wanted, nodes, strict=True)):
         g = found.get(node)
         if g is None and materialize_grads:
             g = t._zeros()
         elif g is None and not allow_unused:
             raise RuntimeError(
-                "One of the differentiated Tensors appears to not have been used in the graph. "
-                "Set allow_unused=True if this is the desired behavior."
+                f"The differentiated Tensor at index {number} appears to not have been used in the "
+                "graph. Set allow_unused=True if this is the desired behavior."
             )
         results.append(g)
     return tuple(results)
+
+
+def _batched_grad(
+    outputs: Tensors,
+    inputs: Tensors,
+    grad_outputs: Any,
+    retain_graph: bool | None,
+    create_graph: bool,
+    allow_unused: bool | None,
+    materialize: bool,
+) -> tuple[Tensor | None, ...]:
+    from graphc.func.vmap import vmap
+
+    unused: list[bool] = []
+
+    def one(*cotangents: Tensor | None) -> tuple[Tensor, ...]:
+        found = grad(
+            outputs, inputs, cotangents, retain_graph, create_graph,
+            allow_unused=allow_unused, materialize_grads=materialize,
+        )  # fmt: skip
+        unused[:] = [g is None for g in found]
+        return tuple(g for g in found if g is not None)
+
+    cotangents = _tuple_or_none(grad_outputs) or (None,) * len(_tuple(outputs))
+    found = iter(
+        vmap(one, in_dims=tuple(None if g is None else 0 for g in cotangents))(*cotangents)
+    )
+    return tuple(None if none else next(found) for none in unused)
 
 
 class _Owner:
@@ -129,27 +197,28 @@ def _seeds(
     if cotangents is None:
         cotangents = (None,) * len(tensors)
     if len(cotangents) != len(tensors):
-        raise RuntimeError(
-            f"got {len(tensors)} tensors and {len(cotangents)} gradients; give one for each"
-        )
+        raise RuntimeError(f"got {len(tensors)} tensors and {len(cotangents)} gradients")
     seeds: dict[Node, Any] = {}
-    for y, g in zip(tensors, cotangents, strict=True):
+    for number, (y, g) in enumerate(zip(tensors, cotangents, strict=True)):
         y = _local(y)
         if not y.requires_grad:
             raise RuntimeError(
-                "element 0 of tensors does not require grad and does not have a grad_fn"
+                f"element {number} of tensors does not require grad and does not have a grad_fn"
             )
         if g is None:
             if y.numel() != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
             g = y._ones()
+        elif not isinstance(g, Tensor):
+            raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
         elif tuple(g.shape) != tuple(y.shape):
             raise RuntimeError(
-                f"Mismatch in shape: grad_output[0] has a shape of {g.shape} and output[0] has a "
-                f"shape of {y.shape}."
+                f"Mismatch in shape: grad_output[{number}] has a shape of {g.shape} and "
+                f"output[{number}] has a shape of {y.shape}."
             )
         node = y._tape_node()
-        seeds[node] = seeds[node] + g if node in seeds else _local(g)
+        g = cast(_local(g), y.dtype)
+        seeds[node] = seeds[node] + g if node in seeds else g
     return seeds
 
 
@@ -168,6 +237,9 @@ def _unpack(node: TapeNode) -> list[Tensor | None]:
         if kept is None:
             out.append(None)
             continue
+        if kept.unpack is not None:
+            out.append(_unpacked(node, i, kept))
+            continue
         if kept.storage.version != kept.version:
             source = node if i == 0 else node.inputs[i - 1]
             raise RuntimeError(
@@ -175,13 +247,48 @@ def _unpack(node: TapeNode) -> list[Tensor | None]:
                 f"inplace operation: [{source.type}], which is "
                 f"{'the output' if i == 0 else f'input {i - 1}'} of {node.op.name}, "
                 f"is at version {kept.storage.version}; expected version {kept.version} instead. "
-                "Hint: write into a .clone() of it, or after backward."
+                f"Hint: write into a .clone() of it, or after backward{called_at(node)}."
             )
         owner = node if i == 0 else kept.node
         tracked = owner if owner is not None and owner.requires else None
         source_type = node.type if i == 0 else node.inputs[i - 1].type
         out.append(Tensor._restore(kept.value, kept.storage, tracked, source_type))
     return out
+
+
+def called_at(node: TapeNode) -> str:
+    """Where the operation of a node was called, if that is known."""
+    where = node.location
+    if where is None:
+        return ""
+    text = f": {where.text}" if where.text else ""
+    return f"; it was called at {where} in {where.function}{text}"
+
+
+def _unpacked(node: TapeNode, i: int, kept: Saved) -> Tensor:
+    """What an unpack hook gives back, in its place on the tape."""
+    unpack = kept.unpack
+    assert unpack is not None
+    with_grad, MODES.grad = MODES.grad, False
+    try:
+        value = unpack(kept.value)
+    finally:
+        MODES.grad = with_grad
+    expected = node.type if i == 0 else node.inputs[i - 1].type
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"Output of saved tensor unpack_hook expected to be a Tensor but got {type(value)}"
+        )
+    value = _local(value)
+    if value._type.shape != expected.shape or value.dtype is not expected.dtype:
+        raise RuntimeError(
+            f"the unpack hook gave {value._type} in the place of {expected}, saved by "
+            f"{node.op.name}"
+        )
+    owner = node if i == 0 else kept.node
+    tensor: Tensor = Tensor._make(value._current(), expected, value._storage)
+    tensor._node = owner if owner is not None and owner.requires else None
+    return tensor
 
 
 def _run_rule(node: TapeNode, g: Any, wanted: Sequence[bool]) -> Sequence[Any]:
@@ -224,10 +331,7 @@ def run_backward(
 
     def arrived(node: Node, g: Any) -> Any:
         if node.hooks:  # type: ignore[attr-defined]
-            for hook in list(node.hooks.values()):  # type: ignore[attr-defined]
-                changed = hook(g)
-                if changed is not None:
-                    g = changed
+            g = hooks.arrived(list(node.hooks.values()), g)  # type: ignore[attr-defined]
         if targets is not None and node in targets:
             found[node] = g
         return g
@@ -238,12 +342,17 @@ def run_backward(
         if trace is not None:  # gradients are attributed to the line that they belong to
             trace.location = node.location  # type: ignore[attr-defined]
         parts = _run_rule(node, g, wanted)  # type: ignore[arg-type]
+        if node.after:  # type: ignore[attr-defined]
+            parts = hooks.came_out(list(node.after.values()), tuple(parts), g)  # type: ignore[attr-defined]
+        if MODES.anomaly and MODES.check_nan:
+            _refuse_nan(node, parts)  # type: ignore[arg-type]
         if not retain_graph:
             _free(node)  # type: ignore[arg-type]
         return parts
 
     before = MODES.grad
     MODES.grad = create_graph
+    hooks.RUNNING.passes.append(hooks.Pass(seeds, reaching))
     try:
         leaves = backpropagate(
             seeds,
@@ -253,9 +362,21 @@ def run_backward(
         )
     finally:
         MODES.grad = before
+        hooks.RUNNING.passes.pop()
         if trace is not None:
             trace.location = None
     return found if targets is not None else leaves
+
+
+def _refuse_nan(node: TapeNode, parts: Sequence[Any]) -> None:
+    """In anomaly mode, a gradient that is NaN names the operation it comes from."""
+    for number, part in enumerate(parts):
+        array = part._current() if isinstance(part, Tensor) else None
+        if isinstance(array, np.ndarray) and part.dtype.is_floating_point and np.isnan(array).any():
+            raise RuntimeError(
+                f"Function '{node.name()}' returned nan values in its {number}th output"
+                f"{called_at(node)}."
+            )
 
 
 def _reaching(seeds: Mapping[Node, Any], targets: set[Node]) -> set[Node]:
