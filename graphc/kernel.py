@@ -174,12 +174,15 @@ class Reduction:
 
 @dataclass(frozen=True)
 class Store:
-    """``buffer[index] = expr``; with ``add``, ``+=`` (the schedule keeps writers apart)."""
+    """``buffer[index] = expr``; with ``combine`` (SUM, PROD, MAX or MIN) joined with what is there.
+
+    The schedule keeps writers apart.
+    """
 
     buffer: str
     index: Int
     expr: Expr
-    add: bool = False
+    combine: Combine | None = None
 
 
 # ----------------------------------------------------------------------------------------- nests

@@ -10,6 +10,7 @@ from graphc.codegen.dialect import Dialect
 from graphc.dtypes import dtype
 from graphc.kernel import (
     Call,
+    Combine,
     Condition,
     Const,
     Divisible,
@@ -26,6 +27,7 @@ from graphc.sizes import Atom, FloorDiv, Int, IntExpr, Mod, Product, Symbol, bou
 _ARGUMENT = re.compile(r"\{(?P<number>\d+)\}")
 _PRIMARY = re.compile(r"[A-Za-z_]\w*|\d[\w.+]*")
 _HALVES = ("f16", "bf16", "f32")
+_ASSIGNMENTS = {Combine.SUM: "+", Combine.PROD: "*"}
 
 
 @dataclass(frozen=True)
@@ -185,12 +187,18 @@ class Expressions:
         """The assignment, semicolon included."""
         kind = self.stored.get(store.buffer, store.expr.dtype)
         target = f"{self.identifier(store.buffer)}[{self.integer(store.index)}]"
-        if not store.add:
+        if store.combine is None:
             return f"{target} = {self.dialect.narrowed(self.value(store.expr), kind)};"
-        if self.dialect.scalar(kind) == self.dialect.storage(kind):
-            return f"{target} += {self.value(store.expr)};"
-        total = f"{self.dialect.loaded(target, kind)} + {self.expression(store.expr)}"
-        return f"{target} = {self.dialect.narrowed(total, kind)};"
+        operator = _ASSIGNMENTS.get(store.combine)
+        if operator and self.dialect.scalar(kind) == self.dialect.storage(kind):
+            return f"{target} {operator}= {self.value(store.expr)};"
+        old, new = self.dialect.loaded(target, kind), self.expression(store.expr)
+        if operator:
+            joined = f"{old} {operator} {new}"
+        else:
+            short = "f32" if kind.short in _HALVES else kind.short
+            joined = f"gc_{store.combine.value}_{short}({old}, {new})"
+        return f"{target} = {self.dialect.narrowed(joined, kind)};"
 
 
 def _reading_order(term: tuple[Atom, int]) -> tuple[bool, int, int]:

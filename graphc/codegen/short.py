@@ -93,7 +93,7 @@ def turned(nest: Nest, taken: frozenset[str]) -> Turned:
 
     def store(each: Store, phase: Phase) -> Store:
         changed = replace(each, expr=load(each.expr, phase))
-        if each.add or not _is_apart(each.index, row):
+        if each.combine or not _is_apart(each.index, row):
             return changed
         place = array(each.buffer, phase, each.expr)
         after[phase.axes, replace(each, expr=place)] = place

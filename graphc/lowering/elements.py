@@ -16,7 +16,7 @@ from graphc import dtypes
 from graphc.dtypes import dtype as DType
 from graphc.errors import GraphError
 from graphc.ir import Contract, Gather, Generate, IndexMap, Node, Scalar, Scatter, Source
-from graphc.kernel import Call, Condition, Const, Expr, InRange, Load, Masked, Position
+from graphc.kernel import Call, Combine, Condition, Const, Expr, InRange, Load, Masked, Position
 from graphc.lowering.indexing import Index, rejoined, simplified
 from graphc.sizes import Int, symbol
 
@@ -152,8 +152,10 @@ class Elements:
         at = self.check(node, position, data.shape[dim], wraps(node))
         old = self.value(data, index, guard)
         new = self.value(values, where, guard)
-        if node.attrs["add"]:
-            new = rounded(Call("({0} + {1})", (old, new), node.dtype))
+        combine = combine_of(node)
+        if combine is not None:
+            text = _filled(_JOINED[combine], node.dtype, node.dtype, {})
+            new = rounded(Call(text, (old, new), node.dtype))
         here = (Position(index[dim], dtypes.int64), Position(at, dtypes.int64))
         return Call("({0} == {1} ? {2} : {3})", (*here, new, old), node.dtype)
 
@@ -176,13 +178,29 @@ class Elements:
         return symbol(name, limit if limit != 1 else None)
 
 
+_JOINED = {
+    Combine.SUM: "({0} + {1})",
+    Combine.PROD: "({0} * {1})",
+    Combine.MAX: "gc_max_{t}({0}, {1})",
+    Combine.MIN: "gc_min_{t}({0}, {1})",
+}
+
+
+def combine_of(node: Node) -> Combine | None:
+    """How a scatter joins what it writes with what is there; None where it replaces it."""
+    how = node.attrs.get("how")
+    if how is not None:
+        return Combine(how)
+    return Combine.SUM if node.attrs["add"] else None
+
+
 def wraps(node: Node) -> bool:
     """Whether negative entries of an index count from the end.
 
     They do where the index stands in the place of a dim (``take``, ``put_index``), not where it
     has the rank of the data.
     """
-    return node.op.name not in ("gather", "scatter")
+    return node.op.name not in ("gather", "scatter", "scatter_fold")
 
 
 def contracted(node: Node, index: Index, sweep: Mapping[str, Int]) -> tuple[Index, Index]:

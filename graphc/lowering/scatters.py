@@ -11,7 +11,7 @@ from graphc.ir import Node
 from graphc.kernel import Axis, Expr, Nest, Phase, Schedule, Skeleton, Store
 from graphc.lowering.access import count
 from graphc.lowering.axes import tidy
-from graphc.lowering.elements import Elements, Guard, wraps
+from graphc.lowering.elements import Elements, Guard, combine_of, wraps
 from graphc.lowering.groups import Group
 from graphc.lowering.indexing import Index, linear
 from graphc.lowering.nests import Context, axis_names, work_of
@@ -103,7 +103,7 @@ def _put(
     writer.index(target)
     (value,) = writer.write([elements.value(values, source)])
     stores = tuple(
-        Store(buffer, linear(place, node.shape), value, add=bool(node.attrs["add"]))
+        Store(buffer, linear(place, node.shape), value, combine=combine_of(node))
         for buffer in context.buffers.written[group, node]
     )
     return Phase(tuple(axes), tuple(writer.statements), stores=stores)

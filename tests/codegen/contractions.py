@@ -159,7 +159,7 @@ def evaluate(
         result = results.setdefault(store.buffer, before.astype(kind))
         at = np.broadcast_to(number(store.index, after.places), total.shape)
         value = np.broadcast_to(after(store.expr), total.shape)
-        result[at] = result[at] + value if store.add else value
+        result[at] = result[at] + value if store.combine else value
     return {name: values.reshape(arrays[name].shape) for name, values in results.items()}
 
 

@@ -24,6 +24,7 @@ from graphc.kernel import (
     Schedule,
     Skeleton,
     Store,
+    Template,
 )
 from graphc.sizes import Int, product, symbol
 
@@ -191,7 +192,8 @@ def scatter_add(count: int, size: int) -> Kernel:
     i = Axis("i", count)
     place = Index("place", Load("labels", i.index, int64), size, site=0)
     phase = Phase(
-        body=(place,), stores=(Store("y", symbol("place"), Load("x", i.index, float32), add=True),)
+        body=(place,),
+        stores=(Store("y", symbol("place"), Load("x", i.index, float32), Combine.SUM),),
     )
     params = (
         Param("labels", int64, (count,)),
@@ -255,6 +257,40 @@ def positions(count: int) -> Kernel:
     return Kernel("positions", params, (Nest((i,), (phase,), Schedule(Skeleton.MAP, LITTLE)),))
 
 
+def sort(
+    shape: tuple[Int, ...],
+    dim: int,
+    first: Int | None = None,
+    kind: dtype = float32,
+    descending: bool = False,
+    work: int = MUCH,
+    sizes: tuple[str, ...] = (),
+) -> Kernel:
+    """y = places of the elements of x in order, of the first few where a number is given."""
+    length = shape[dim]
+    kept = length if first is None else first
+    part = (*shape[:dim], kept, *shape[dim + 1 :])
+    wide = 16 if kind.itemsize == 8 else 8
+    select = isinstance(kept, int) and isinstance(length, int) and kept * 8 <= length
+    nest = Template(
+        "sort",
+        (
+            ("inputs", ("x",)),
+            ("outputs", ("y",)),
+            ("lead", product(shape[:dim])),
+            ("length", length),
+            ("inner", product(shape[dim + 1 :])),
+            ("lengths", (length, kept)),
+            ("scratch", kept * wide if select else 2 * length * wide),
+            ("select", select),
+            ("descending", descending),
+        ),
+        work,
+    )
+    params = (Param("x", kind, shape), Param("y", int64, part, written=True))
+    return Kernel("sort", params, (nest,), sizes)
+
+
 def golden_kernels() -> dict[str, Kernel]:
     """The kernels whose text is kept, by the name of their file."""
     return {
@@ -270,5 +306,8 @@ def golden_kernels() -> dict[str, Kernel]:
         "scatter_add": scatter_add(1000, 10),
         "updates": updates(48000, 120, 10080),
         "halves": halves(10000),
+        "sort": sort((256, 1000), 1),
+        "sort_across": sort((8, 100, 5), 1, kind=bfloat16, descending=True, work=LITTLE),
+        "sort_first": sort((64, 30000), 1, first=5, kind=int64),
         "any_size": softmax(symbol("n"), 10, sizes=("n",)),
     }

@@ -39,6 +39,12 @@ from tests.lowering.c_text import compute
 
 Array = np.ndarray[Any, Any]
 _HALVES = (dtypes.float16, dtypes.bfloat16)
+JOINED = {
+    Combine.SUM: np.add,
+    Combine.PROD: np.multiply,
+    Combine.MAX: np.maximum,
+    Combine.MIN: np.minimum,
+}
 
 
 class OutOfRangeError(Exception):
@@ -217,8 +223,8 @@ class Machine:
             at = np.broadcast_to(evaluate(s.index, self.values), shape).ravel()
             value = np.broadcast_to(self.value(s.expr), shape).ravel()
             assert at.size == 0 or (at.min() >= 0 and at.max() < array.size), f"{s} outside"
-            if s.add:
-                np.add.at(array, at, value.astype(array.dtype))
+            if s.combine is not None:
+                JOINED[s.combine].at(array, at, value.astype(array.dtype))
             else:
                 assert np.unique(at).size == at.size, f"{s} stores twice"
                 array[at] = value.astype(array.dtype)
