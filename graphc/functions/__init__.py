@@ -1,9 +1,13 @@
 """The public functions, one family a module; importing the package attaches them to tensors."""
 
 from graphc.functions import (
+    chains,
     conversion,
     creation,
+    distances,
+    einsum,
     indexing,
+    norms,
     pointwise,
     products,
     random,
@@ -14,9 +18,13 @@ from graphc.functions.registry import FUNCTIONS
 
 __all__ = [
     "FUNCTIONS",
+    "chains",
     "conversion",
     "creation",
+    "distances",
+    "einsum",
     "indexing",
+    "norms",
     "pointwise",
     "products",
     "random",

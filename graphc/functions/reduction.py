@@ -198,35 +198,6 @@ def std(
     return apply(OPS["sqrt"], (variance,), {})
 
 
-@tensor_function
-def norm(
-    input: Tensor,
-    p: Any = "fro",
-    dim: Dims = None,
-    keepdim: bool = False,
-    *,
-    dtype: DType | None = None,
-) -> Tensor:
-    """The vector p-norm over ``dim`` (2-norm of all elements by default)."""
-    if dtype is not None:
-        input = cast(input, dtype)
-    dims = normalise_dims(dim, input.ndim, "norm")
-    if p in ("fro", 2, 2.0, None):
-        squares = apply(OPS["mul"], (input, input), {})
-        return apply(OPS["sqrt"], (_reduce("sum", squares, dims, keepdim),), {})
-    size = apply(OPS["abs"], (input,), {})
-    if p == float("inf"):
-        return _reduce("amax", size, dims, keepdim)
-    if p == float("-inf"):
-        return _reduce("amin", size, dims, keepdim)
-    if p == 0:
-        return cast(_reduce("sum", cast(size.ne(0), input.dtype), dims, keepdim), input.dtype)  # type: ignore[attr-defined]
-    if p == 1:
-        return _reduce("sum", size, dims, keepdim)
-    total = _reduce("sum", apply(OPS["pow"], (size, float(p)), {}), dims, keepdim)
-    return apply(OPS["pow"], (total, 1.0 / p), {})
-
-
 @tensor_function(out=True)
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(input)))`` over ``dim`` without overflow."""
