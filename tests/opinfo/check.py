@@ -21,8 +21,11 @@ from tests.opinfo.operations import infos_of, is_missing, run_mode
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.opinfo.check", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.opinfo.check",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--all", action="store_true", help="every name of names.py")
     parser.add_argument("--family", help="every name of one family")
@@ -35,12 +38,14 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def show(outcome: Outcome) -> None:
-    """One failure with its sample and where it arose."""
+def show(outcome: Outcome, seen: set[str]) -> None:
+    """One failure with its sample and, the first time, where it arose."""
     print(f"    {outcome.mode} {outcome.dtype} {outcome.sample[:400]}")
     print(f"        {(outcome.failure or '')[:700]}")
-    for line in outcome.trace.splitlines():
-        print(f"        | {line}")
+    if outcome.trace not in seen:
+        seen.add(outcome.trace)
+        for line in outcome.trace.splitlines():
+            print(f"        | {line}")
 
 
 def check(name: str, modes: list[str], settings: Settings, options: argparse.Namespace) -> str:
@@ -52,6 +57,7 @@ def check(name: str, modes: list[str], settings: Settings, options: argparse.Nam
         print(f"{name}: untested (neither an OpInfo nor written cases)")
         return "untested"
     reports: list[Report] = []
+    seen: set[str] = set()
     for mode in modes:
         report = run_mode(name, mode, settings)
         reports.append(report)
@@ -63,7 +69,7 @@ def check(name: str, modes: list[str], settings: Settings, options: argparse.Nam
     if not options.summary:
         for report in reports:
             for outcome in report.failures[: 1 if options.x else options.shown]:
-                show(outcome)
+                show(outcome, seen)
             rest = len(report.failures) - options.shown
             if rest > 0 and not options.x:
                 kinds = Counter(f"{o.dtype} {(o.failure or '')[:60]}" for o in report.failures)

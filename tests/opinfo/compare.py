@@ -10,7 +10,7 @@ import graphc
 from tests.opinfo.convert import DTYPES, NAMES, from_graphc
 
 
-class Difference(AssertionError):
+class Difference(AssertionError):  # noqa: N818 - a finding, not a mistake
     """The two libraries disagree."""
 
 

@@ -20,7 +20,7 @@ DTYPES = {
 NAMES = {t: name for name, t in DTYPES.items()}
 
 
-class OutOfScope(Exception):
+class OutOfScope(Exception):  # noqa: N818 - a finding, not a mistake
     """A complex, sparse or quantised value, or a device other than the CPU."""
 
 

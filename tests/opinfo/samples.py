@@ -23,7 +23,7 @@ BY_ALIAS = {alias.name: _info for _info in op_db for alias in _info.aliases}
 LARGEST = 200_000  # elements of a sample's largest tensor; the few beyond test PyTorch's memory use
 
 
-class Missing(Exception):
+class Missing(Exception):  # noqa: N818 - a finding, not a mistake
     """graphc has no such name."""
 
 
