@@ -109,7 +109,7 @@ def render_kernel(
 # Headers that few kernels need, by the functions that ask for them.
 _ON_DEMAND = {
     "gc_random.h": re.compile(r"\bgc_(random|uniform|normal)_"),
-    "gc_sort.h": re.compile(r"\bgc_(sort|select|sorts)_"),
+    "gc_sort.h": re.compile(r"\bgc_key_"),
 }
 
 

@@ -37,7 +37,10 @@ from graphc.kernel import Template
 from graphc.sizes import Int, product
 
 # What buffers are not called in kernels with templates.
-WORDS = frozenset("row at item items spare sorted total before after key best other chosen".split())
+WORDS = frozenset(
+    """row at item items spare sorted total before after key best other merged apart pairs pair
+    own_key best_key other_key mirrored""".split()
+)
 
 
 @dataclass(frozen=True)
