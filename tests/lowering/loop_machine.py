@@ -224,7 +224,8 @@ class Machine:
             value = np.broadcast_to(self.value(s.expr), shape).ravel()
             assert at.size == 0 or (at.min() >= 0 and at.max() < array.size), f"{s} outside"
             if s.combine is not None:
-                JOINED[s.combine].at(array, at, value.astype(array.dtype))
+                with np.errstate(invalid="ignore"):
+                    JOINED[s.combine].at(array, at, value.astype(array.dtype))
             else:
                 assert np.unique(at).size == at.size, f"{s} stores twice"
                 array[at] = value.astype(array.dtype)
