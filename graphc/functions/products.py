@@ -6,7 +6,7 @@ from graphc import dtypes
 from graphc.errors import DtypeError, ShapeError
 from graphc.functions.dims import normalise_dim
 from graphc.functions.promotion import cast, promoted
-from graphc.functions.registry import tensor_function
+from graphc.functions.registry import tensor_function, write_out
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
 
@@ -49,9 +49,9 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     return apply(OPS["matmul"], (input, other), {})
 
 
-def _product(name: str, ranks: tuple[int, int], second: str, text: str) -> None:
+def _product(name: str, first_rank: int, second_rank: int, second: str, text: str) -> None:
     def function(input: Tensor, other: Tensor) -> Tensor:
-        ranks(name, input=(input, ranks[0]), **{second: (other, ranks[1])})
+        ranks(name, input=(input, first_rank), **{second: (other, second_rank)})
         return matmul(input, other)  # type: ignore[no-any-return]
 
     function.__name__ = name
@@ -72,11 +72,11 @@ def _renamed(function: Any, second: str) -> Any:
     return named
 
 
-_product("mm", (2, 2), "mat2", "The product of two matrices.")
-_product("bmm", (3, 3), "mat2", "The products of two batches of matrices.")
-_product("mv", (2, 1), "vec", "The product of a matrix and a vector.")
-_product("dot", (1, 1), "tensor", "The inner product of two vectors.")
-_product("vdot", (1, 1), "other", "The inner product of two vectors (the first one conjugated).")
+_product("mm", 2, 2, "mat2", "The product of two matrices.")
+_product("bmm", 3, 3, "mat2", "The products of two batches of matrices.")
+_product("mv", 2, 1, "vec", "The product of a matrix and a vector.")
+_product("dot", 1, 1, "tensor", "The inner product of two vectors.")
+_product("vdot", 1, 1, "other", "The inner product of two vectors (the first one conjugated).")
 
 
 @tensor_function(out=True, aliases=("ger",))
@@ -104,19 +104,11 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
 # --------------------------------------------------------------------------- products and a sum
 
 
-def _scale(name: str, which: str, value: Any, dtype: dtypes.dtype) -> Any:
-    """A factor checked against the dtype of the result."""
-    if isinstance(value, Tensor):
+def _scale(value: Any, dtype: dtypes.dtype) -> Any:
+    """A factor as a number of the result's dtype: fractions are cut off for integers."""
+    if isinstance(value, Tensor) or dtype.is_floating_point:
         return value
-    if dtype is dtypes.bool:
-        if not isinstance(value, bool) and value not in (0, 1):
-            raise RuntimeError(f"Boolean {which} only supported for Boolean results. ({name})")
-    elif not dtype.is_floating_point and isinstance(value, float):
-        raise RuntimeError(
-            f"For integral input tensors, argument {which} must not be a floating point number. "
-            f"({name})"
-        )
-    return value
+    return bool(value) if dtype is dtypes.bool else int(value)
 
 
 def _is(value: Any, number: int) -> bool:
@@ -135,8 +127,7 @@ def _plus(name: str, input: Tensor, product: Tensor, beta: Any, alpha: Any) -> T
             f"{name}: The expanded size of the tensor {list(shape)} must match the existing size "
             f"of input {list(input.shape)} at every non-singleton dimension"
         )
-    alpha = _scale(name, "alpha", alpha, product.dtype)
-    beta = _scale(name, "beta", beta, product.dtype)
+    alpha, beta = _scale(alpha, product.dtype), _scale(beta, product.dtype)
     if not _is(alpha, 1):
         product = apply(OPS["mul"], (product, alpha), {})
     if _is(beta, 0):
@@ -184,7 +175,7 @@ def baddbmm(
     return _accumulated("baddbmm", input, batch1, batch2, beta, alpha)
 
 
-@tensor_function(inplace=True, out=True)
+@tensor_function(out=True)
 def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:
@@ -195,6 +186,15 @@ def addbmm(
     a = _reshape(rows, batch1.shape[1], batch1.shape[0] * batch1.shape[2])
     b = _reshape(batch2, batch2.shape[0] * batch2.shape[1], batch2.shape[2])
     return _accumulated("addbmm", input, a, b, beta, alpha)
+
+
+@tensor_function(public=False)
+def addbmm_(
+    self: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
+) -> Tensor:
+    """In-place version of :func:`addbmm`; a smaller tensor takes the shape of the result."""
+    result = addbmm(self, batch1, batch2, beta=beta, alpha=alpha)
+    return write_out(self, result, "addbmm_")
 
 
 def _batches(name: str, a: Tensor, b: Tensor) -> None:
@@ -210,10 +210,15 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
     """``beta * input + alpha * outer(vec1, vec2)``; the dtypes are promoted."""
     ranks("addr", vec1=(vec1, 1), vec2=(vec2, 1))
     input, a, b = promoted("addr", input, vec1, vec2)
-    dtype = input.dtype
-    if dtype in _HALVES:
-        input, a, b = (cast(x, dtypes.float32) for x in (input, a, b))
-    return cast(_plus("addr", input, outer(a, b), beta, alpha), dtype)
+    for name, value in (("beta", beta), ("alpha", alpha)):
+        if isinstance(value, float) and not input.dtype.is_floating_point:
+            raise RuntimeError(
+                f"For integral input tensors, argument {name} must not be a floating point number."
+            )
+        if isinstance(value, bool) and input.dtype is not dtypes.bool:
+            raise RuntimeError(f"Boolean {name} only supported for Boolean results.")
+    a = apply(OPS["mul"], (a, _scale(alpha, a.dtype)), {})
+    return _plus("addr", input, outer(a, b), beta, 1)
 
 
 # ------------------------------------------------------------------------------- along dimensions

@@ -338,7 +338,8 @@ def _matmul_vjp(g: Any, _y: Any, a: Any, b: Any) -> tuple[Any, Any]:
 def _fast_matmul(a: Array, b: Array) -> Array:
     if a.ndim > 1:
         if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous:  # one product, not a stack
-            return multiply(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
+            rows = a.reshape(_count(a.shape[:-1]), a.shape[-1])
+            return multiply(rows, b).reshape(*a.shape[:-1], b.shape[-1])
         a = fit_for_blas(a)
     return np.asarray(np.matmul(a, fit_for_blas(b) if b.ndim > 1 else b))
 
@@ -364,6 +365,7 @@ def _matmul_samples() -> Iterable[Sample]:
             yield Sample((spread(old, -2, 2, dtype), spread(other, -2, 2, dtype, 1)))
     yield Sample((spread((0, 3), -2, 2, np.float32), spread((3, 2), -2, 2, np.float32)))
     yield Sample((spread((2, 0), -2, 2, np.float32), spread((0, 2), -2, 2, np.float32)))
+    yield Sample((spread((2, 3, 0), -2, 2, np.float32), spread((0, 2), -2, 2, np.float32)))
     yield Sample((spread((2, 3), -9, 9, np.int64), spread((3, 2), -9, 9, np.int64)))
     for half in sorted(HALVES, key=str):
         yield Sample((spread((2, 3), -2, 2, half), spread((3, 2), -2, 2, half, 1)))
