@@ -3,7 +3,18 @@
 import math
 from typing import Any
 
-from graphc import autograd, cuda, dtypes, functions, inspect, nn, optim, random, utils
+from graphc import (
+    autograd,
+    cuda,
+    dtypes,
+    functions,
+    inspect,
+    nn,
+    optim,
+    random,
+    return_types,
+    utils,
+)
 from graphc.compile import compile
 from graphc.config import get_num_threads, set_num_threads
 from graphc.device import device
