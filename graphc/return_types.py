@@ -36,13 +36,16 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
+_namedtuple: Any = namedtuple  # type checkers know it with literal names only
+
+
 def _repr(self: Any) -> str:
     fields = ",\n".join(f"{name}={value!r}" for name, value in zip(self._fields, self, strict=True))
     return f"graphc.return_types.{type(self).__name__}(\n{fields})"
 
 
 def _type(name: str, fields: tuple[str, ...]) -> Any:
-    made: Any = namedtuple(name, fields, module=__name__)  # type: ignore[misc]
+    made = _namedtuple(name, fields, module=__name__)
     made.__repr__ = _repr
     made.__doc__ = f"What ``{name.replace('linalg_', 'linalg.')}`` returns: {', '.join(fields)}."
     return made
