@@ -191,6 +191,10 @@ class Trace:
     def refuse_value(self, tensor: Tensor) -> None:
         raise value_needed(tensor)
 
+    def value_needed(self, tensor: Tensor) -> TraceError:
+        """The error for a tensor of this trace whose value is asked for."""
+        return value_needed(tensor)
+
     def close(self) -> None:
         """Lets go of the user's tensors: the graph, whose nodes know their builder, lives on."""
         self.builder._location = None
@@ -262,11 +266,11 @@ def backward_leaves(node: Node) -> TraceError:
 def explain_escape(tensor: Tensor) -> TraceError:
     """A traced tensor is used outside of its trace, or its value is wanted inside."""
     if MODES.trace is not None and tensor._traced and tensor._value.builder is MODES.trace.builder:
-        return value_needed(tensor)
+        return MODES.trace.value_needed(tensor)
     made = tensor._value.builder.locations.get(tensor._value) if tensor._traced else None
     origin = f" (made at {made})" if made is not None else ""
     return TraceError(
-        f"this tensor{origin} was made while graphc.compile traced a function and left it other "
-        "than by return, so it has no value. Return it from the function, or store it with an "
-        "in-place write into a tensor that exists outside."
+        f"this tensor{origin} was made while graphc.compile or vmap ran a function on symbols and "
+        "left it other than by return, so it has no value. Return it from the function, or store "
+        "it with an in-place write into a tensor that exists outside."
     )
