@@ -21,6 +21,7 @@ for _info in op_db:
 BY_ALIAS = {alias.name: _info for _info in op_db for alias in _info.aliases}
 
 LARGEST = 200_000  # elements of a sample's largest tensor; the few beyond test PyTorch's memory use
+DEEPEST = 64  # dimensions of a NumPy array
 
 
 class Missing(Exception):  # noqa: N818 - a finding, not a mistake
@@ -115,7 +116,7 @@ def call_of(sample: Any, label: str) -> Call | None:
     leaves = [x.detach().requires_grad_(x.requires_grad) if isinstance(x, torch.Tensor) else x
               for x in leaves]  # fmt: skip
     for leaf in leaves:
-        if isinstance(leaf, torch.Tensor) and leaf.numel() > LARGEST:
+        if isinstance(leaf, torch.Tensor) and (leaf.numel() > LARGEST or leaf.ndim > DEEPEST):
             return None
         try:
             translated(leaf)
