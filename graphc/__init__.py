@@ -46,6 +46,15 @@ from graphc.dtypes import (
 )
 from graphc.errors import unknown_name
 from graphc.generator import Generator, default_generator
+from graphc.layouts import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    layout,
+    memory_format,
+    preserve_format,
+    strided,
+)
 from graphc.modes import (
     enable_grad,
     inference_mode,
