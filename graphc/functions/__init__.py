@@ -13,6 +13,8 @@ from graphc.functions import (
     random,
     reduction,
     shape,
+    statistics,
+    sorting,
 )
 from graphc.functions.registry import FUNCTIONS
 
@@ -30,4 +32,6 @@ __all__ = [
     "random",
     "reduction",
     "shape",
+    "statistics",
+    "sorting",
 ]
