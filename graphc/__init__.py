@@ -7,6 +7,7 @@ from graphc import (
     autograd,
     cuda,
     dtypes,
+    func,
     functions,
     inspect,
     nn,
@@ -45,6 +46,7 @@ from graphc.dtypes import (
     uint8,
 )
 from graphc.errors import unknown_name
+from graphc.func import vmap
 from graphc.generator import Generator, default_generator
 from graphc.layouts import (
     channels_last,

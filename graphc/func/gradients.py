@@ -1,0 +1,491 @@
+"""Gradients as functions: ``grad``, ``vjp``, ``jvp``, ``linearize`` and what is made of them.
+
+Each takes a function and gives tensors that are as differentiable as what went in. So they nest,
+work inside ``vmap`` and ``graphc.compile``, and take no notice of ``.grad`` or ``requires_grad``.
+"""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from graphc import dtypes
+from graphc.autograd.backward import grad as tape_grad
+from graphc.func.vmap import vmap
+from graphc.ir import OPS, topological
+from graphc.modes import MODES, enable_grad
+from graphc.tape import OUTER, TapeNode
+from graphc.tensor import Tensor, apply
+from graphc.trees import flatten, unflatten
+
+ArgNums = int | tuple[int, ...]
+Function = Callable[..., Any]
+
+
+# ------------------------------------------------------------------- entering and leaving a level
+
+
+def entered(tensor: Tensor) -> Tensor:
+    """The tensor as a variable to differentiate by: tracked, and joined to the tape outside."""
+    if not tensor.dtype.is_floating_point:
+        raise RuntimeError(
+            f"a gradient needs floating point inputs, but got a tensor of dtype {tensor.dtype}"
+        )
+    if MODES.grad and tensor.requires_grad:
+        return apply(OPS["reshape"], (tensor,), {"shape": tuple(tensor.shape)})
+    return tensor.detach().requires_grad_()
+
+
+def _enter(value: Any) -> tuple[Any, list[Tensor]]:
+    """A nest with its tensors entered, and those."""
+    leaves, tree = flatten(value)
+    made = [entered(x) if isinstance(x, Tensor) else x for x in leaves]
+    return unflatten(tree, made), [x for x in made if isinstance(x, Tensor)]
+
+
+def followed_outside(tensors: Iterable[Tensor], own: Iterable[Tensor]) -> bool:
+    """Whether somebody outside of this level may ask for gradients of these tensors.
+
+    That is so when their tape ends not only at the level's ``own`` variables.
+    """
+    ends = {t._here()._tape_node() for t in own}
+    starts = [t._here()._tape_node() for t in tensors if t.requires_grad]
+    for node in topological(starts):
+        if not isinstance(node, TapeNode) or node in ends or not node.requires:
+            continue
+        if node.tensor is not None or (node.op is OUTER and not node.inputs):
+            return True
+    return False
+
+
+def _left(value: Any, own: list[Tensor], recorded: bool) -> Any:
+    """Results of a level without the tape that only the level has."""
+    leaves, tree = flatten(value)
+    return unflatten(
+        tree,
+        [
+            x.detach()
+            if isinstance(x, Tensor)
+            and x.requires_grad
+            and not (recorded and followed_outside([x], own))
+            else x
+            for x in leaves
+        ],
+    )
+
+
+# ----------------------------------------------------------------------------- grad and its value
+
+
+def _chosen(argnums: ArgNums, args: tuple[Any, ...], what: str) -> tuple[int, ...]:
+    """The numbers of the arguments to differentiate by, from the front."""
+    given = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    for n in given:
+        if not isinstance(n, int):
+            raise RuntimeError(f"argnums must be int or tuple of ints, got {type(n)}")
+        if not -len(args) <= n < len(args):
+            raise RuntimeError(f"Got argnum={n}, but only {len(args)} positional inputs ({what})")
+    numbers = tuple(n % len(args) for n in given)
+    if len(set(numbers)) != len(numbers):
+        raise RuntimeError(f"argnums elements must be unique, got {given}")
+    return numbers
+
+
+def grad_and_value(func: Function, argnums: ArgNums = 0, has_aux: bool = False) -> Function:
+    """A function that gives ``(gradient, value)`` of ``func``, whose result is a scalar.
+
+    ``argnums`` chooses the arguments, which may be nests of tensors; with ``has_aux`` the function
+    returns ``(value, aux)`` and so does the second part here. Raises RuntimeError when the result
+    is no scalar tensor.
+    """
+
+    @functools.wraps(func)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        recorded = MODES.grad
+        numbers = _chosen(argnums, args, "grad")
+        inputs, variables, nests = _variables(args, numbers)
+        with enable_grad():
+            result = func(*inputs, **kwargs)
+            output, aux = _split(result, has_aux, "grad_and_value(f)(*args)")
+            _require_scalar(output)
+            outside = recorded and followed_outside([output], variables)
+            found: list[Any] = [None] * len(variables)
+            if output.requires_grad and variables:
+                found = list(tape_grad(output, variables, create_graph=outside, allow_unused=True))
+        grads = [g if g is not None else x.detach()._zeros() for g, x in _pairs(found, variables)]
+        parts = _by_argument(grads, nests)
+        gradient = parts[0] if isinstance(argnums, int) else tuple(parts)
+        gradient, output, aux = _left((gradient, output, aux), variables, recorded)
+        return gradient, (output, aux) if has_aux else output
+
+    return wrapped
+
+
+def grad(func: Function, argnums: ArgNums = 0, has_aux: bool = False) -> Function:
+    """A function that gives the gradient of ``func``, whose result is a scalar.
+
+    With ``has_aux`` the function returns ``(value, aux)``, and the new one ``(gradient, aux)``.
+    """
+    both = grad_and_value(func, argnums, has_aux)
+
+    @functools.wraps(func)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        gradient, value = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return wrapped
+
+
+def _pairs(found: list[Any], variables: list[Tensor]) -> Iterable[tuple[Any, Tensor]]:
+    return zip(found, variables, strict=True)
+
+
+def _variables(
+    args: tuple[Any, ...], numbers: tuple[int, ...]
+) -> tuple[list[Any], list[Tensor], list[tuple[Any, Any]]]:
+    """Arguments with the chosen ones entered, the variables, and how they were nested."""
+    inputs = list(args)
+    variables: list[Tensor] = []
+    nests = []
+    for n in numbers:
+        leaves, tree = flatten(args[n])
+        for x in leaves:
+            if not isinstance(x, Tensor):
+                raise ValueError(
+                    f"expected the arguments to differentiate by to be tensors, got {type(x)} in "
+                    f"argument {n}"
+                )
+        inputs[n], made = _enter(args[n])
+        variables += made
+        nests.append((tree, len(made)))
+    return inputs, variables, nests
+
+
+def _by_argument(grads: list[Any], nests: list[tuple[Any, Any]]) -> list[Any]:
+    parts, start = [], 0
+    for tree, count in nests:
+        parts.append(unflatten(tree, grads[start : start + count]))
+        start += count
+    return parts
+
+
+def _split(result: Any, has_aux: bool, what: str) -> tuple[Any, Any]:
+    if not has_aux:
+        return result, None
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise RuntimeError(
+            f"{what}: output of function f should be a tuple: (output, aux) if has_aux is True"
+        )
+    return result
+
+
+def _require_scalar(output: Any) -> None:
+    if not isinstance(output, Tensor):
+        raise RuntimeError(
+            "Expected f(*args) to return a tensor, got type "
+            f"{type(output)} (grad takes functions that return one scalar)"
+        )
+    if output.ndim != 0:
+        raise RuntimeError(
+            "grad_and_value(f)(*args): Expected f(*args) to return a scalar tensor, got tensor "
+            f"with {output.ndim} dims. Maybe you wanted to use the vjp or jacrev APIs instead?"
+        )
+
+
+# ----------------------------------------------------------------------------------- vjp and jvp
+
+
+def _tensors_of(value: Any, what: str) -> tuple[list[Tensor], Any]:
+    leaves, tree = flatten(value)
+    for x in leaves:
+        if not isinstance(x, Tensor):
+            raise RuntimeError(f"{what}, got {type(x)}")
+    if not leaves:
+        raise RuntimeError(f"{what}, but there is none")
+    return leaves, tree
+
+
+def vjp(func: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
+    """``(func(*primals), pull)``; ``pull(cotangents)`` gives a cotangent for every primal.
+
+    ``pull`` gives one nest for a single primal and a tuple for several; it can be called again.
+    With ``has_aux`` the function returns ``(result, aux)`` and there is a third part, aux.
+    """
+    recorded = MODES.grad
+    if not primals:
+        raise ValueError("vjp(f, *primals): Expected at least one primal")
+    inputs, variables, nests = _variables(primals, tuple(range(len(primals))))
+    with enable_grad():
+        result, aux = _split(func(*inputs), has_aux, "vjp(f, *primals)")
+    outputs, tree = _tensors_of(result, "vjp(f, *primals): Expected f to return tensors")
+
+    def pull(*cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
+        del retain_graph  # as long as the function is kept, so is what it needs
+        given = cotangents[0] if len(cotangents) == 1 else tuple(cotangents)
+        leaves, its_tree = flatten(given)
+        if its_tree != tree and len(leaves) != len(outputs):
+            raise RuntimeError(
+                f"Expected pytree structure of cotangents to be the same as pytree structure of "
+                f"outputs to the function. cotangents: {len(leaves)} tensors, primal output: "
+                f"{len(outputs)} tensors"
+            )
+        with_grad = MODES.grad if create_graph is None else create_graph
+        tracked = [(y, g) for y, g in zip(outputs, leaves, strict=True) if y.requires_grad]
+        outside = with_grad and (
+            any(g.requires_grad for g in leaves) or followed_outside(outputs, variables)
+        )
+        found: list[Any] = [None] * len(variables)
+        if tracked:
+            with enable_grad():
+                found = list(
+                    tape_grad(
+                        [y for y, _ in tracked],
+                        variables,
+                        [g for _, g in tracked],
+                        retain_graph=True,
+                        create_graph=outside,
+                        allow_unused=True,
+                    )
+                )
+        grads = [
+            x.detach()._zeros() if g is None else _left(g, variables, with_grad)
+            for g, x in _pairs(found, variables)
+        ]
+        parts = _by_argument(grads, nests)
+        return parts[0] if len(primals) == 1 else tuple(parts)
+
+    result, aux = _left((result, aux), variables, recorded)
+    return (result, pull, aux) if has_aux else (result, pull)
+
+
+def jvp(
+    func: Function, primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False
+) -> tuple[Any, ...]:
+    """``(func(*primals), how it changes along tangents)``, by the gradient of a gradient.
+
+    The pullback is linear in its cotangents; the gradient of that is the push forward. With
+    ``strict`` a result that no primal reaches raises RuntimeError, else it changes by zeros.
+    """
+    if not isinstance(primals, tuple) or not primals:
+        raise RuntimeError(
+            f"jvp(f, primals, tangents): Expected primals to be a tuple, got {type(primals)}"
+        )
+    recorded = MODES.grad
+    moved, its_tree = _tensors_of(tangents, "jvp: Expected tangents to hold tensors")
+    given, tree = _tensors_of(primals, "jvp: Expected primals to hold tensors")
+    if its_tree != tree:
+        raise RuntimeError(
+            "jvp(f, primals, tangents): Expected primals and tangents to have the same python "
+            "structure"
+        )
+    for x, v in zip(given, moved, strict=True):
+        if tuple(x.shape) != tuple(v.shape):
+            raise RuntimeError(
+                f"jvp(f, primals, tangents): a primal of shape {list(x.shape)} has a tangent of "
+                f"shape {list(v.shape)}"
+            )
+    inputs, variables, _ = _variables(primals, tuple(range(len(primals))))
+    with enable_grad():
+        result, aux = _split(func(*inputs), has_aux, "jvp(f, primals, tangents)")
+        outputs, nest = _tensors_of(result, "jvp: Expected f to return tensors")
+        changes, dummies = pushed_forward(outputs, variables, moved)
+    if strict and any(c is None for c in changes):
+        raise RuntimeError("jvp(f, primals, tangents, strict=True): an output is independent of f")
+    own = [*variables, *dummies]
+    filled = [
+        y.detach()._zeros() if c is None else c for y, c in zip(outputs, changes, strict=True)
+    ]
+    made = _left((result, unflatten(nest, filled)), own, recorded)
+    return (*made, _left(aux, own, recorded)) if has_aux else tuple(made)
+
+
+def pushed_forward(
+    outputs: list[Tensor], variables: list[Tensor], tangents: list[Tensor]
+) -> tuple[list[Tensor | None], list[Tensor]]:
+    """The change of each output along the tangents of the variables; None where there is none.
+
+    Also the variables that this level made. Runs with recording on.
+    """
+    tracked = [i for i, y in enumerate(outputs) if y.requires_grad]
+    changes: list[Tensor | None] = [None] * len(outputs)
+    dummies = [outputs[i].detach()._zeros().requires_grad_() for i in tracked]
+    if not tracked:
+        return changes, []
+    pulled = tape_grad(
+        [outputs[i] for i in tracked], variables, dummies, create_graph=True, allow_unused=True
+    )
+    reached = [(g, v) for g, v in zip(pulled, tangents, strict=True) if g is not None]
+    linear = [(g, v) for g, v in reached if g.requires_grad]
+    if linear:
+        found = tape_grad(
+            [g for g, _ in linear],
+            dummies,
+            [v for _, v in linear],
+            create_graph=True,
+            allow_unused=True,
+        )
+        for i, change in zip(tracked, found, strict=True):
+            changes[i] = change
+    return changes, dummies
+
+
+def linearize(func: Function, *primals: Any) -> tuple[Any, Function]:
+    """``(func(*primals), push)``; ``push(*tangents)`` says how the result changes along them."""
+    inputs, variables, _ = _variables(primals, tuple(range(len(primals))))
+    recorded = MODES.grad
+    with enable_grad():
+        result = func(*inputs)
+        outputs, nest = _tensors_of(result, "linearize: Expected f to return tensors")
+
+    def push(*tangents: Any) -> Any:
+        moved, _ = _tensors_of(tangents, "linearize: Expected tangents to hold tensors")
+        with enable_grad():
+            changes, dummies = pushed_forward(outputs, variables, moved)
+        filled = [
+            y.detach()._zeros() if c is None else c for y, c in zip(outputs, changes, strict=True)
+        ]
+        return _left(unflatten(nest, filled), [*variables, *dummies], recorded)
+
+    return _left(result, variables, recorded), push
+
+
+# --------------------------------------------------------------------------- Jacobians and Hessians
+
+
+def _basis(tensors: list[Tensor]) -> list[Tensor]:
+    """For each tensor all unit vectors of the whole nest, one after the other in front."""
+    total = sum(t.numel() for t in tensors)
+    parts = []
+    start = 0
+    for t in tensors:
+        count = t.numel()
+        attrs = {"shape": (total, count), "dtype": dtypes.int64, "step": 1, "device": t.device}
+        rows = apply(OPS["iota"], (), {**attrs, "dim": 0, "start": 0})
+        columns = apply(OPS["iota"], (), {**attrs, "dim": 1, "start": start})
+        unit = apply(OPS["cast"], (apply(OPS["eq"], (rows, columns), {}),), {"dtype": t.dtype})
+        parts.append(apply(OPS["reshape"], (unit,), {"shape": (total, *tuple(t.shape))}))
+        start += count
+    return parts
+
+
+def _rows(tensor: Tensor, start: int, count: int, shape: tuple[int, ...]) -> Tensor:
+    """Part of the first dimension, in another shape."""
+    rest = tuple(tensor.shape)[1:]
+    attrs = {
+        "starts": (start, *(0,) * len(rest)),
+        "stops": (start + count, *rest),
+        "steps": (1,) * (len(rest) + 1),
+    }
+    part = apply(OPS["slice"], (tensor,), attrs)
+    return apply(OPS["reshape"], (part,), {"shape": (*shape, *rest)})
+
+
+def jacrev(
+    func: Function,
+    argnums: ArgNums = 0,
+    *,
+    has_aux: bool = False,
+    chunk_size: int | None = None,
+    _preallocate_and_copy: bool = False,
+) -> Function:
+    """A function that gives the Jacobian of ``func`` in reverse mode: a pullback for each output.
+
+    The result is nested like the outputs and, within, like ``argnums``; each part has the shape of
+    the output followed by that of the input. ``chunk_size`` pullbacks run at once (default: all).
+    """
+    del _preallocate_and_copy
+
+    @functools.wraps(func)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        numbers = _chosen(argnums, args, "jacrev")
+
+        def of_chosen(*chosen: Any) -> Any:
+            inputs = list(args)
+            for n, x in zip(numbers, chosen, strict=True):
+                inputs[n] = x
+            return func(*inputs, **kwargs)
+
+        made = vjp(of_chosen, *(args[n] for n in numbers), has_aux=has_aux)
+        result, pull = made[0], made[1]
+        outputs, tree = _tensors_of(result, "jacrev: Expected f to return tensors")
+
+        def one(*cotangents: Tensor) -> Any:
+            found = pull(unflatten(tree, list(cotangents)))
+            return (found,) if len(numbers) == 1 else found
+
+        stacked = vmap(one, chunk_size=chunk_size)(*_basis(outputs))
+        inputs_tree = flatten(stacked)[1]
+        columns = flatten(stacked)[0]
+        parts, start = [], 0
+        for y in outputs:
+            own = [_rows(c, start, y.numel(), tuple(y.shape)) for c in columns]
+            nest = unflatten(inputs_tree, own)
+            parts.append(nest[0] if isinstance(argnums, int) else nest)
+            start += y.numel()
+        jacobian = unflatten(tree, parts)
+        return (jacobian, made[2]) if has_aux else jacobian
+
+    return wrapped
+
+
+def jacfwd(
+    func: Function,
+    argnums: ArgNums = 0,
+    has_aux: bool = False,
+    *,
+    chunk_size: int | None = None,
+    randomness: str = "error",
+) -> Function:
+    """A function that gives the Jacobian of ``func`` column by column, one for each input element.
+
+    Nested and shaped like that of :func:`jacrev`.
+    """
+
+    @functools.wraps(func)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        numbers = _chosen(argnums, args, "jacfwd")
+        chosen = tuple(args[n] for n in numbers)
+        inputs, inputs_tree = _tensors_of(chosen, "jacfwd: Expected arguments that are tensors")
+        auxiliary: list[Any] = []
+
+        def of_chosen(*values: Any) -> Any:
+            given = list(args)
+            for n, x in zip(numbers, values, strict=True):
+                given[n] = x
+            return func(*given, **kwargs)
+
+        def one(*tangents: Tensor) -> Any:
+            moved = unflatten(inputs_tree, list(tangents))
+            made = jvp(of_chosen, chosen, moved, has_aux=has_aux)
+            auxiliary[:] = made[2:]
+            return made[1], (made[2] if has_aux else ())
+
+        stacked, aux = vmap(one, out_dims=(0, None), randomness=randomness, chunk_size=chunk_size)(
+            *_basis(inputs)
+        )
+        leaves, tree = flatten(stacked)
+        parts = []
+        for y in leaves:
+            own, start = [], 0
+            for x in inputs:
+                own.append(_columns(y, start, x))
+                start += x.numel()
+            nest = unflatten(inputs_tree, own)
+            parts.append(nest[0] if isinstance(argnums, int) else nest)
+        jacobian = unflatten(tree, parts)
+        return (jacobian, aux) if has_aux else jacobian
+
+    return wrapped
+
+
+def _columns(stacked: Tensor, start: int, x: Tensor) -> Tensor:
+    """The first dimension's part for an input, moved behind the output's dimensions."""
+    part = _rows(stacked, start, x.numel(), (x.numel(),))
+    order = (*range(1, part.ndim), 0)
+    moved = apply(OPS["permute"], (part,), {"dims": order})
+    shape = (*tuple(moved.shape)[:-1], *tuple(x.shape))
+    return apply(OPS["reshape"], (moved,), {"shape": shape})
+
+
+def hessian(func: Function, argnums: ArgNums = 0) -> Function:
+    """A function that gives the second derivatives of ``func``: the Jacobian of its Jacobian."""
+    return jacfwd(jacrev(func, argnums), argnums)
