@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 from graphc.lines import MISS
 from graphc.modes import MODES
 from graphc.nn.module import Module
-from graphc.receipts import Receipt, Stage, all_sources, all_stages, report, write_stages
+from graphc.receipts import (
+    Receipt,
+    Stage,
+    all_sources,
+    all_stages,
+    explanations,
+    report,
+    write_stages,
+)
 from graphc.specialise import SharedMemory, Specialisation, specialise
 from graphc.trees import flatten
 
@@ -25,6 +33,8 @@ if TYPE_CHECKING:  # the back wing (jinja2, cffi) is loaded by the first compila
 
 LIMIT = 64  # specialisations of one function; beyond that something changes at every call
 
+COURSES = 16  # of these, specialisations for values that decided what the function did
+
 
 class CompiledFunction:
     """A function that runs compiled; ``graphc.compile`` makes it.
@@ -32,7 +42,9 @@ class CompiledFunction:
     Threads may call it at once. ``receipts`` tells of every compilation, oldest first.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], name: str | None = None, whole: bool = False
+    ) -> None:
         if not isinstance(function, Module):
             functools.update_wrapper(self, function)
         self._function = function
@@ -41,6 +53,7 @@ class CompiledFunction:
         self._calls: tuple[Callable[[Any, Any], Any], ...] = ()  # the one used last comes first
         self._lock = threading.RLock()
         self._eager = False
+        self._whole = whole
         self.receipts: list[Receipt] = []
 
     # ------------------------------------------------------------------------------------- calling
@@ -63,10 +76,10 @@ class CompiledFunction:
         return functools.partial(self, instance)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CompiledFunction":
-        return CompiledFunction(copy.deepcopy(self._function, memo), self.__name__)
+        return CompiledFunction(copy.deepcopy(self._function, memo), self.__name__, self._whole)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CompiledFunction, (self._function, self.__name__)
+        return CompiledFunction, (self._function, self.__name__, self._whole)
 
     def _use_first(self, call: Callable[[Any, Any], Any]) -> None:
         with self._lock:
@@ -98,12 +111,15 @@ class CompiledFunction:
         reason = self._reason(args, kwargs)
         problem: object
         try:
-            if len(self._specialisations) < LIMIT:
-                spec = specialise(self._function, self.__name__, args, kwargs, reason)
+            courses = sum(s.course is not None for s in self._specialisations)
+            if len(self._specialisations) < LIMIT and courses < COURSES:
+                spec = specialise(self._function, self.__name__, args, kwargs, reason, self._whole)
                 self.receipts.append(spec.receipt)
-                report(spec.receipt, spec.graph, spec.executables, len(self.receipts) - 1)
+                report(spec.receipt, spec.graph, spec.programs, len(self.receipts) - 1)
                 return spec
-            problem = f"{self.__name__} was compiled {LIMIT} times, and now again: {reason}"
+            problem = (
+                f"{self.__name__} was compiled {len(self.receipts)} times, and now again: {reason}"
+            )
             self._eager = True
         except CompilerNotFound as error:
             problem = error
@@ -123,7 +139,9 @@ class CompiledFunction:
         if not alike:
             return "the arguments are nested in another way"
         closest = max((s.dispatch.why_not(args, kwargs) for s in alike), key=lambda d: d.agreement)
-        return closest.words or "something changed during the call"
+        courses = [s.course for s in reversed(alike) if s.course is not None]
+        missed = next((c.missed for c in courses if c.missed), "something")
+        return closest.words or f"{missed} changed"
 
     # ---------------------------------------------------------------------------------- inspection
 
@@ -141,25 +159,22 @@ class CompiledFunction:
     def ir(self) -> Stage:
         """The graphs of the latest specialisation: prints all stages; ``ir["trace"]`` one."""
         spec = self._latest()
-        return all_stages(spec.graph, spec.executables)
+        return all_stages(spec.graph, spec.programs)
 
     @property
     def source(self) -> Stage:
         """The generated C of the latest specialisation, by file name."""
-        return all_sources(self._latest().executables)
+        return all_sources(self._latest().programs)
 
     def dump(self, folder: str | Path) -> None:
         """Writes every stage of every specialisation below ``folder``, as ``GRAPHC_DUMP`` does."""
         for number, spec in enumerate(self._specialisations):
             place = Path(folder) / f"{self.__name__}_{number}"
-            write_stages(place, spec.receipt, spec.graph, spec.executables)
+            write_stages(place, spec.receipt, spec.graph, spec.programs)
 
     def explain(self) -> str:
         """Kernels of the latest specialisation: what was fused and why not more, bytes, flops."""
-        forward, *backward = self._latest().executables
-        parts = [str(forward.lowered.explanation)]
-        parts += [f"backward\n{e.lowered.explanation}" for e in backward]
-        return "\n\n".join(parts)
+        return explanations(self._latest().programs)
 
 
 _INSPECTION = frozenset({"dump", "explain", "ir", "receipts", "source", "stages"})
@@ -168,10 +183,11 @@ _INSPECTION = frozenset({"dump", "explain", "ir", "receipts", "source", "stages"
 class CompiledModule(Module):
     """A module whose calls run compiled; parameters, names and state_dict are the original's."""
 
-    def __init__(self, module: Module) -> None:
+    def __init__(self, module: Module, whole: bool = False) -> None:
         super().__init__()
         object.__setattr__(self, "_orig_mod", module)
-        object.__setattr__(self, "_compiled", CompiledFunction(module, type(module).__name__))
+        compiled = CompiledFunction(module, type(module).__name__, whole)
+        object.__setattr__(self, "_compiled", compiled)
         own = self.__dict__
         for name in list(own):  # everything but the program is the module's own
             if name not in ("_orig_mod", "_compiled"):
@@ -208,10 +224,10 @@ class CompiledModule(Module):
         delattr(self._orig_mod, name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CompiledModule":
-        return CompiledModule(copy.deepcopy(self._orig_mod, memo))
+        return CompiledModule(copy.deepcopy(self._orig_mod, memo), self._compiled._whole)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CompiledModule, (self._orig_mod,)
+        return CompiledModule, (self._orig_mod, self._compiled._whole)
 
     def __repr__(self) -> str:
         return f"CompiledModule(\n  {repr(self._orig_mod).replace(chr(10), chr(10) + '  ')}\n)"
@@ -231,16 +247,18 @@ def compile(
 
     Use it on a forward, a loss or a whole training step, also as a decorator. Each new kind of
     call (shapes, dtypes, modes, values read from outside) compiles once more; ``receipts`` tells
-    of each. ``fullgraph``, ``dynamic``, ``mode`` and ``options`` are accepted for PyTorch's sake:
-    a graph is always whole and specialised on shapes. Raises ValueError for an unknown backend.
+    of each. Where the function asks for a value (an ``if`` on a tensor, ``nonzero``) the program
+    has segments, and compiles once more for each course it takes; with ``fullgraph`` that is a
+    TraceError. ``dynamic``, ``mode`` and ``options`` are accepted for PyTorch's sake: a graph is
+    always specialised on shapes. Raises ValueError for an unknown backend.
     """
-    del fullgraph, dynamic, mode, options
+    del dynamic, mode, options
     if backend not in ("c", "inductor"):
         raise ValueError(f"no backend named {backend!r}; graphc compiles to 'c'")
     if model is None:
-        return functools.partial(compile, backend=backend, disable=disable)
+        return functools.partial(compile, fullgraph=fullgraph, backend=backend, disable=disable)
     if disable:
         return model
     if isinstance(model, Module):
-        return CompiledModule(model)
-    return CompiledFunction(model)
+        return CompiledModule(model, fullgraph)
+    return CompiledFunction(model, whole=fullgraph)

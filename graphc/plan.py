@@ -15,6 +15,7 @@ from graphc.trees import Tree
 if TYPE_CHECKING:
     from graphc.executable import Executable
     from graphc.pullbacks import CompiledBackward
+    from graphc.segments import Course
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ class Plan:
     effects: list[tuple[Any, Any, Result | None]] = field(default_factory=list)
     grad_mode_after: bool | None = None
     result: Result = field(default_factory=lambda: Fixed(None))
+    course: "Course | None" = None  # what runs before the executable, and decides whether it may
     random: bool = False  # draws from a generator, whose state threads take turns to advance
 
 

@@ -1,6 +1,6 @@
 """The gradient of a compiled function: a compiled backward program on the eager tape."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from graphc.tensor import Tensor, apply
 from graphc.tracing import TensorInput, Trace, suspended
 
 Array = np.ndarray[Any, Any]
+Cut = Callable[[Graph, int], tuple[Graph, int]]
 
 
 class Differentiated(NamedTuple):
@@ -75,6 +76,7 @@ class CompiledBackward:
         self.joint = joint
         self.executable = Executable(part.backward)
         self.wanted = tuple(wanted)  # graph inputs that get gradients
+        self.given = len(joint.inputs) - len(tracked)
         self._part = part
         self._tracked = tuple(tracked)
         self._types = [joint.outputs[n].type for n in tracked]
@@ -85,18 +87,22 @@ class CompiledBackward:
         self._needed = tuple(i for i, n in enumerate(joint.inputs) if n in needed)
 
     @staticmethod
-    def build(trace: Trace, graph: Graph, tracked: Mapping[int, Tensor]) -> "Differentiated":
+    def build(
+        trace: Trace, graph: Graph, tracked: Mapping[int, Tensor], cut: Cut
+    ) -> "Differentiated":
         """The backward of a traced graph.
 
-        ``tracked`` gives the traced tensor of each output that carries a gradient.
+        ``tracked`` gives the traced tensor of each output that carries a gradient. ``cut`` gives
+        the last part of a graph whose first parts run before it.
         """
+        given = len(graph.inputs)
         places: dict[int, TapeNode] = {}
-        for i, given in enumerate(trace.inputs):
-            if isinstance(given, TensorInput):
-                if given.tape is not None:
-                    places[i] = given.tape
-                elif given.twin._requires_grad:
-                    places[i] = given.twin._tape_node()
+        for i, x in enumerate(trace.inputs):
+            if isinstance(x, TensorInput):
+                if x.tape is not None:
+                    places[i] = x.tape
+                elif x.twin._requires_grad:
+                    places[i] = x.twin._tape_node()
         hooks = {place: place.hooks for place in places.values()}
         for place in places.values():
             place.hooks = None  # they run on the eager tape
@@ -112,7 +118,7 @@ class CompiledBackward:
         for place, kept in hooks.items():
             place.hooks = kept
         if not reached:
-            return Differentiated(None, graph, ending | dict.fromkeys(tracked))
+            return Differentiated(None, cut(graph, given)[0], ending | dict.fromkeys(tracked))
         joint = Graph(
             graph.name,
             (*graph.inputs, *cotangents),
@@ -124,7 +130,8 @@ class CompiledBackward:
         reaching = set(topological(joint.outputs[len(graph.outputs) :]))
         written = {target for target, _ in graph.writes}
         originals = [i for i, n in enumerate(graph.inputs) if n in written and n in reaching]
-        part = partition(run_pipeline(joint), len(graph.outputs), len(graph.inputs), originals)
+        last, first = cut(joint, given)
+        part = partition(run_pipeline(last), len(graph.outputs), first, originals)
         backward = CompiledBackward(joint, part, list(tracked), [i for i, _ in reached])
         return Differentiated(backward, part.forward, ending)
 
@@ -168,7 +175,7 @@ class _Run:
         # may be written, detached or dropped before the backward comes.
         self._inputs: dict[int, tuple[Array, Storage | None, int, TapeNode | None]] = {}
         for i in program._needed:
-            if i < len(inputs):
+            if i < program.given:
                 self._inputs[i] = self._kept(inputs[i], arrays[i])
         for i, place in part.originals.items():
             if i in self._inputs:
@@ -227,9 +234,8 @@ class _Run:
         program = self._program
         joint = program.joint
         values: dict[Node, Tensor] = {}
-        given = len(joint.inputs) - len(cotangents)
         for i, g in enumerate(cotangents):
-            values[joint.inputs[given + i]] = g
+            values[joint.inputs[program.given + i]] = g
         for i, (array, storage, version, node) in self._inputs.items():
             type_ = joint.inputs[i].type
             if storage is not None:

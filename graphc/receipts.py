@@ -1,6 +1,6 @@
 """What a compilation tells of itself: receipts, printed stages, dumped folders."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,10 @@ from graphc.ir import Graph
 
 if TYPE_CHECKING:  # the back wing (jinja2, cffi) is loaded by the first compilation
     from graphc.executable import Executable
+
+    Programs = Mapping[str, Executable]  # by part: the segments before the last, FORWARD, BACKWARD
+
+FORWARD, BACKWARD = "forward", "backward"
 
 
 @dataclass(frozen=True)
@@ -55,10 +59,9 @@ class Stage(dict[str, str]):
         return f"<stages {', '.join(self)}>"
 
 
-def receipt(
-    function: str, reason: str, seconds: dict[str, float], executables: "Sequence[Executable]"
-) -> Receipt:
+def receipt(function: str, reason: str, seconds: dict[str, float], programs: "Programs") -> Receipt:
     """The receipt of a compilation into these programs; ``seconds`` is what came before them."""
+    executables = programs.values()
     total = dict(seconds)
     for e in executables:
         for name, value in e.stages.seconds.items():
@@ -76,45 +79,53 @@ def receipt(
     )
 
 
-def report(made: Receipt, graph: Graph, executables: "Sequence[Executable]", number: int) -> None:
+def report(made: Receipt, graph: Graph, programs: "Programs", number: int) -> None:
     """Writes a compilation to ``GRAPHC_DUMP`` and prints what ``GRAPHC_DEBUG`` asks for."""
     folder = config.DUMP.value
     if folder is not None:
-        write_stages(folder / f"{made.function}_{number}", made, graph, executables)
+        write_stages(folder / f"{made.function}_{number}", made, graph, programs)
     level = config.DEBUG.value
     if level >= 1:
         print(made)
     if level >= 2:
-        for executable in executables:
+        for executable in programs.values():
             print(executable.lowered.explanation)
     if level >= 3:
-        print(all_stages(graph, executables))
+        print(all_stages(graph, programs))
     if level >= 4:
-        print(all_sources(executables))
+        print(all_sources(programs))
 
 
-def all_stages(trace: Graph, executables: "Sequence[Executable]") -> Stage:
+def all_stages(trace: Graph, programs: "Programs") -> Stage:
     """The graph of every stage, as text: the trace, each pass, each pass of the backward."""
     texts = {"trace": str(trace)}
-    for prefix, executable in zip(("", "backward_"), executables, strict=False):
+    for part, executable in programs.items():
+        prefix = "" if part == FORWARD else f"{part}_"
         texts |= {f"{prefix}{name}": str(g) for name, g in executable.stages.graphs.items()}
     return Stage(texts)
 
 
-def all_sources(executables: "Sequence[Executable]") -> Stage:
+def all_sources(programs: "Programs") -> Stage:
     """The generated sources by file name."""
     texts: dict[str, str] = {}
-    for prefix, executable in zip(("", "backward/"), executables, strict=False):
+    for part, executable in programs.items():
+        prefix = "" if part == FORWARD else f"{part}/"
         texts |= {f"{prefix}{name}": text for name, text in executable.stages.sources.items()}
     return Stage(texts)
 
 
-def write_stages(
-    folder: Path, made: Receipt, graph: Graph, executables: "Sequence[Executable]"
-) -> None:
+def explanations(programs: "Programs") -> str:
+    """What was fused into which kernel, program by program."""
+    return "\n\n".join(
+        ("" if part == FORWARD else f"{part}\n") + str(e.lowered.explanation)
+        for part, e in programs.items()
+    )
+
+
+def write_stages(folder: Path, made: Receipt, graph: Graph, programs: "Programs") -> None:
     """Every stage of one compilation as files: the trace, each pass, kernels, C, the receipt."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "receipt.txt").write_text(f"{made}\n")
     (folder / "00_trace.ir").write_text(f"{graph}\n")
-    for part, executable in zip(("forward", "backward"), executables, strict=False):
-        executable.stages.dump(folder / part if len(executables) > 1 else folder)
+    for part, executable in programs.items():
+        executable.stages.dump(folder / part if len(programs) > 1 else folder)

@@ -1,6 +1,7 @@
 """A specialisation's run, as lines of its function: memory in, the native call, results out."""
 
 import struct
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,6 +12,7 @@ from graphc.generator import _LOCK as RANDOM_LOCK
 from graphc.modes import MODES
 from graphc.nn.module import STRUCTURE
 from graphc.plan import Fixed, Input, NumberPlan, Output, Result, TensorPlan, ViewOf
+from graphc.segments import Course
 from graphc.sharing import address_reader
 from graphc.tape import ending_node
 from graphc.tensor import Tensor, View
@@ -37,11 +39,13 @@ class Run:
                 code.line(f"b{i} = contiguous(a{i})")
                 code.line(f"p{i} = address_of(b{i})")
                 code.scope["address_of"] = address_reader()
-            if p.written:
-                name = self.names[p.source]
-                code.line(f"s = {name}._storage")
-                code.line(f"s.version = {name}._seen = s.version + 1")
-        self._native()
+        if plan.course is None:
+            self._versions()
+            self._native()
+        else:
+            self._follow(plan.course)
+            self._versions()
+            self._in_turns()
         for i in executable.written:
             p = plan.inputs[i]
             assert isinstance(p, TensorPlan)
@@ -63,6 +67,24 @@ class Run:
             code.line(f"modes.grad = {plan.grad_mode_after}")
         code.line(f"return {self.value(plan.result)}")
 
+    def _versions(self) -> None:
+        for p in self.plan.inputs:
+            if isinstance(p, TensorPlan) and p.written:
+                name = self.names[p.source]
+                self.code.line(f"s = {name}._storage")
+                self.code.line(f"s.version = {name}._seen = s.version + 1")
+
+    def _follow(self, course: Course) -> None:
+        """Runs the segments before the last; gives MISS where they lead elsewhere."""
+        code = self.code
+        code.scope["follow"] = course.follow
+        code.line(f"late = follow({self._tuple(self._arrays())})")
+        code.line("if late is None: return MISS")
+
+    @staticmethod
+    def _tuple(parts: Iterable[str]) -> str:
+        return f"({''.join(f'{part}, ' for part in parts)})"
+
     def _arrays(self) -> list[str]:
         """The memory of every input as the program takes it."""
         arrays = []
@@ -74,6 +96,10 @@ class Run:
                 arrays.append(f"a{i}" if p.strides is None else f"b{i}")
         return arrays
 
+    def _program_arrays(self) -> list[str]:
+        """What the (last) program takes: the inputs, then late values."""
+        return [*self._arrays(), *(["*late"] if self.plan.course is not None else [])]
+
     def _in_turns(self) -> None:
         """Runs a program that returns to Python in between."""
         plan, code = self.plan, self.code
@@ -81,7 +107,7 @@ class Run:
         code.scope["turn"] = RANDOM_LOCK if plan.random else nullcontext()
         names = "".join(f"o{k}, " for k in range(len(plan.executable.outputs)))
         code.line("with turn:")
-        code.line(f"    {names or '_'} = run(({''.join(f'{a}, ' for a in self._arrays())}))")
+        code.line(f"    {names or '_'} = run({self._tuple(self._program_arrays())})")
 
     def _native(self) -> None:
         """Fills a frame, makes the one foreign call, gives the frame back."""
@@ -147,16 +173,17 @@ class Run:
         backward = plan.backward
         if backward is not None:
             code.scope["attach"] = backward.attach
-            arrays = self._arrays()
+            arrays = self._program_arrays()
             inputs = [
                 "None" if isinstance(p, NumberPlan) else self._input(i)
                 for i, p in enumerate(plan.inputs)
             ]
-            values = ", ".join(f"o{k}" for k in range(len(plan.executable.outputs)))
-            outputs = ", ".join(f"r{k}" for k in range(plan.visible))
-            code.line(
-                f"attach(({', '.join(inputs)},), ({', '.join(arrays)},), ({values},), ({outputs},))"
-            )
+            if plan.course is not None:
+                inputs += ["None"] * len(plan.course.order)
+            values = [f"o{k}" for k in range(len(plan.executable.outputs))]
+            outputs = [f"r{k}" for k in range(plan.visible)]
+            parts = ", ".join(map(self._tuple, (inputs, arrays, values, outputs)))
+            code.line(f"attach({parts})")
         for k, flag in plan.leaves_made.items():
             code.line(f"r{k}._requires_grad = {flag}")
         for k, error in plan.ending.items():

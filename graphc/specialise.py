@@ -38,7 +38,8 @@ from graphc.plan import (
     ViewOf,
     result_tree,
 )
-from graphc.receipts import Receipt, receipt
+from graphc.receipts import BACKWARD, FORWARD, Receipt, receipt
+from graphc.segments import Course
 from graphc.sharing import apart, extent
 from graphc.survey import PLAIN, Survey, survey
 from graphc.tensor import Tensor
@@ -47,7 +48,7 @@ from graphc.trees import Tree, flatten, unflatten
 
 if TYPE_CHECKING:  # the back wing (jinja2, cffi) is loaded by the first compilation
     from graphc.executable import Executable
-    from graphc.pullbacks import CompiledBackward, Differentiated
+    from graphc.pullbacks import Differentiated
 
 _ROOT = re.compile(r"\br\[(\d+)\]")
 
@@ -65,13 +66,9 @@ class Specialisation:
     tree: Tree
     graph: Graph
     executable: "Executable"
-    backward: "CompiledBackward | None"
+    course: Course | None
+    programs: "dict[str, Executable]"  # by part
     receipt: Receipt
-
-    @property
-    def executables(self) -> "list[Executable]":
-        backward = [] if self.backward is None else [self.backward.executable]
-        return [self.executable, *backward]
 
 
 def specialise(
@@ -80,12 +77,14 @@ def specialise(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     reason: str,
+    whole: bool = False,
 ) -> Specialisation:
     """Traces ``function`` on these arguments and compiles what it does.
 
-    Raises what the function raises, TraceError for what a graph cannot hold, and SharedMemory.
+    Raises what the function raises, TraceError for what a graph cannot hold (when it has to be
+    ``whole``: a value that the function asks for), and SharedMemory.
     """
-    return _Specialising(function, name, args, kwargs).make(reason)
+    return _Specialising(function, name, args, kwargs, whole).make(reason)
 
 
 class _Specialising:
@@ -95,8 +94,10 @@ class _Specialising:
         name: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        whole: bool,
     ) -> None:
         self.function = function
+        self.whole = whole
         self.name = name
         self.leaves, self.tree = flatten((args, kwargs))
         self.leaf_names = argument_names(function, self.tree)
@@ -117,8 +118,12 @@ class _Specialising:
     def traced(self) -> None:
         """Runs the function on symbols, again where the first run teaches what is needed."""
         numbers = {i for i, x in enumerate(self.leaves) if type(x) is float}
-        if {"isinstance", "type"} & self.found.words and "float" in self.found.words:
-            numbers = set()  # the function may look at whether it was given a float
+        # The function may look at whether it has a float.
+        self.floats_stay = bool({"isinstance", "type"} & self.found.words) and (
+            "float" in self.found.words
+        )
+        if self.floats_stay:
+            numbers = set()
         use_bases = False
         while True:
             try:
@@ -148,7 +153,12 @@ class _Specialising:
     def _trace_once(self, use_bases: bool, numbers: set[int]) -> None:
         start = time.perf_counter()
         self.numbers = numbers
-        self.trace = trace = Trace(use_bases=use_bases, names=self.names)
+        self.trace = trace = Trace(
+            use_bases=use_bases, floats_stay=self.floats_stay, names=self.names
+        )
+        self.course = Course(self.name, trace, self._arrays)
+        if not self.whole:
+            trace.course = self.course
         leaves = list(self.leaves)
         outer = MODES.trace
         MODES.trace = trace
@@ -175,6 +185,17 @@ class _Specialising:
         if done:
             self._check_memory(use_bases)
         self.seconds = time.perf_counter() - start
+
+    def _arrays(self) -> list[Any]:
+        """The memory of every input of the trace so far, as programs take it."""
+        arrays = []
+        for i in self.trace.inputs:
+            if isinstance(i, TensorInput):
+                arrays.append(np.ascontiguousarray(i.tensor._value).reshape(i.tensor._value.shape))
+            else:
+                number = i.container[i.key] if i.leaf is None else self.leaves[i.leaf]
+                arrays.append(np.array(number))
+        return arrays
 
     def _refuse_changed(self, arguments: Any, leaves: list[Any]) -> None:
         """The function was given copies of lists and dicts: what it does to them is not seen."""
@@ -436,7 +457,8 @@ class _Specialising:
             MODES.trace = None
         guard = self._guard()
         plans = self._input_plans()
-        inputs = tuple(i.node for i in trace.inputs)
+        course = self.course if self.course.steps else None
+        inputs = (*(i.node for i in trace.inputs), *self.course.found)
         node_of = {id(i.twin): i.node for i in trace.inputs if isinstance(i, TensorInput)}
         graph = name_after_source(
             Graph(
@@ -489,13 +511,20 @@ class _Specialising:
             effects=effects,
             grad_mode_after=self._new_grad_mode(),
             result=result_tree(self.result_tree, parts),
+            course=course,
             random=self._draws(),
         )  # fmt: skip
         trace.close()
+        self.course.settle()
         dispatch = Dispatch(plan)
-        executables = [executable, *([] if backward is None else [backward.executable])]
-        made = receipt(self.name, reason, {"trace": self.seconds}, executables)
-        return Specialisation(dispatch, dispatch.call, self.tree, graph, executable, backward, made)
+        programs = {f"part{i + 1}": e for i, e in enumerate(self.course.segments)}
+        programs[FORWARD] = executable
+        if backward is not None:
+            programs[BACKWARD] = backward.executable
+        made = receipt(self.name, reason, {"trace": self.seconds}, programs)
+        return Specialisation(
+            dispatch, dispatch.call, self.tree, graph, executable, course, programs, made
+        )
 
     def _leaf(self, number: int, leaf: Any) -> Any:
         if isinstance(leaf, Tensor):
@@ -551,14 +580,17 @@ class _Specialising:
         from graphc.pullbacks import CompiledBackward, Differentiated
 
         if not tracked:
-            return Differentiated(None, graph, {})
+            return Differentiated(None, self._cut(graph, len(graph.inputs))[0], {})
         made = {self.tracked[n]._tape_node() for n in leaves_made}
         if made.intersection(topological(t._tape_node() for t in tracked.values())):
             raise TraceError(
                 f"{self.name} makes a tensor that requires gradients and returns it together with "
                 "a result computed from it; make that tensor outside and pass it in"
             )
-        return CompiledBackward.build(self.trace, graph, tracked)
+        return CompiledBackward.build(self.trace, graph, tracked, self._cut)
+
+    def _cut(self, graph: Graph, given: int) -> tuple[Graph, int]:
+        return self.course.cut(graph, given) if self.course.steps else (graph, given)
 
 
 def _warn_of_draws(name: str, before: tuple[Any, Any]) -> None:

@@ -199,11 +199,11 @@ class Tensor(Arithmetic):
         return self._value
 
     def _array(self) -> Array:
-        """The memory of an eager tensor; a traced one cannot give it."""
+        """The memory of an eager tensor; inside a trace a copy, whose value the trace assumes."""
+        if MODES.trace is not None:
+            return MODES.trace.value_of(self)
         value = self._value
         if type(value) is np.ndarray:
-            if MODES.trace is not None:
-                MODES.trace.refuse_value(self)
             return value
         raise escaped(self)
 
@@ -531,6 +531,8 @@ def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
         value = trace.apply(op, [t._current() for t in tensors], attrs)
         type_ = value.type
     result: Tensor = Tensor._make(value, type_)
+    if trace is not None:
+        trace.results.append(weakref.ref(result))
     if op.put is not None and tensors:
         _link(result, tensors[0], op, attrs)
     if MODES.grad and op.vjp is not None and type_.dtype.is_floating_point:

@@ -6,16 +6,19 @@ code that serves eager tensors, so the traced program is functional; afterwards 
 which inputs were written and which gradients were set.
 """
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from graphc import dtypes
 from graphc.errors import Location, TraceError, located, user_location
-from graphc.ir import Attrs, Builder, Node, Op, TensorType
+from graphc.ir import INPUT, Attrs, Builder, Graph, Node, Op, TensorType, topological
 from graphc.modes import MODES
+from graphc.ops import OPS
+from graphc.passes.interpret import evaluate
 from graphc.tape import TapeNode, outer_node
 from graphc.tensor import Tensor
 
@@ -59,11 +62,21 @@ class NumberInput:
     key: Any = None
 
 
+class Answers(Protocol):
+    """Finds values while tracing: :class:`graphc.segments.Course`."""
+
+    def answer(self, node: Node, text: str) -> "np.ndarray[Any, Any]": ...
+
+    def positions(self, node: Node, text: str) -> Node: ...
+
+
 @dataclass
 class Trace:
     """One run of a user's function on symbols."""
 
     use_bases: bool = False
+    course: Answers | None = None  # None: the graph is whole, no value is known
+    floats_stay: bool = False  # item() gives a Python float, also where a symbol for one would do
     names: dict[int, str] = field(default_factory=dict)  # id of an eager tensor -> its name
     location: Location | None = None  # of what is traced now, if not the user's innermost line
     inputs: list[TensorInput | NumberInput] = field(default_factory=list)
@@ -71,6 +84,7 @@ class Trace:
     grad_owners: dict[int, Tensor] = field(default_factory=dict)  # id of a .grad -> its tensor
     touched: dict[int, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
     base_owners: dict[int, Tensor] = field(default_factory=dict)  # id of a base -> a view of it
+    results: "list[weakref.ref[Tensor]]" = field(default_factory=list)  # of operations
     _twins: dict[int, Tensor] = field(default_factory=dict)
     _kept: list[Any] = field(default_factory=list)  # keeps ids valid while the trace lives
     _written: dict[int, Tensor] = field(default_factory=dict)
@@ -188,8 +202,46 @@ class Trace:
         self.touched.setdefault(id(where), (where, where.copy()))
         where[name] = value
 
-    def refuse_value(self, tensor: Tensor) -> None:
-        raise value_needed(tensor)
+    # ----------------------------------------------------------------------- values, while tracing
+
+    def value_of(self, tensor: Tensor) -> "np.ndarray[Any, Any]":
+        """The value as a read-only array. The trace goes on for calls that have the same one.
+
+        Raises TraceError where the graph has to be whole.
+        """
+        node = self.twin(tensor)._current()
+        known = topological([node])
+        if all(n.op is not INPUT for n in known):
+            return evaluate(Graph("constant", (), (node,)), ())[0]
+        return self._answers(tensor, known).answer(node, _question(tensor))
+
+    def positions(self, tensor: Tensor) -> Tensor:
+        """Where a tensor is not zero, ``[count, ndim]`` in int64, for calls with as many places."""
+        node = self.twin(tensor)._current()
+        text = f"how many elements are not zero of {_question(tensor)}"
+        found = self._answers(tensor, topological([node])).positions(node, text)
+        return Tensor._make(found, found.type)  # type: ignore[no-any-return]
+
+    def item(self, tensor: Tensor) -> Any:
+        """The one element as a number: of a float a symbol that stays in the graph."""
+        if self.floats_stay or not tensor.dtype.is_floating_point:
+            return self.value_of(tensor).item()
+        with suspended(self, record=False):
+            flat = OPS["reshape"](self.twin(tensor), shape=())
+            result = OPS["cast"](flat, dtype=dtypes.float64)
+        result._weak = True
+        return result
+
+    def _answers(self, tensor: Tensor, behind: Sequence[Node]) -> Answers:
+        numbers = [i.node for i in self.inputs if isinstance(i, NumberInput) and i.leaf is not None]
+        if self.course is None or not set(numbers).isdisjoint(behind):
+            raise value_needed(tensor)  # a float argument becomes a constant, like an int
+        return self.course
+
+    def alive(self) -> set[Node]:
+        """The values of tensors that the function can still use."""
+        tensors = (result() for result in self.results)
+        return {t._value for t in tensors if t is not None}
 
     def value_needed(self, tensor: Tensor) -> TraceError:
         """The error for a tensor of this trace whose value is asked for."""
@@ -242,15 +294,19 @@ def runtime_number(container: Any, key: Any, name: str) -> Any:
     return MODES.trace.runtime_number(container, key, name)
 
 
+def _question(tensor: Tensor) -> str:
+    return f"the value of a tensor of type {tensor._type} at {user_location()}"
+
+
 def value_needed(tensor: Tensor) -> TraceError:
     """A traced tensor was asked for its value."""
     where = user_location()
     return ValueNeededError(
         tensor,
-        f"the value of a tensor of type {tensor._type} is needed at {where}, but inside "
-        "graphc.compile only its shape and dtype are known. Keep the value in the graph "
-        "(graphc.where instead of if, no .item(), bool(), float() or numpy()), or do this part "
-        "outside of the compiled function, or run it eagerly.",
+        f"the value of a tensor of type {tensor._type} is needed at {where}, but in a whole graph "
+        "only its shape and dtype are known. Keep the value in the graph (graphc.where instead of "
+        "if, no .item(), bool(), float() or numpy()), or compile without fullgraph=True, or do "
+        "this part outside of the compiled function.",
     )
 
 

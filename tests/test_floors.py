@@ -30,8 +30,8 @@ FLOORS: dict[str, tuple[str, str]] = {
     "backends": ("backends", "ground ir codegen"),
     # Where the wings meet.
     "top": (
-        "compile specialise survey places guards plan lines checks runs sharing dispatch naming "
-        "pullbacks executable receipts inspect __main__ __init__",
+        "compile specialise segments survey places guards plan lines checks runs sharing dispatch "
+        "naming pullbacks executable receipts inspect __main__ __init__",
         "ground ir ops transforms front lowering codegen backends",
     ),
 }

@@ -112,9 +112,9 @@ def _length(self: Tensor) -> int:
 @method
 def item(self: Tensor) -> Any:
     """The one element as a Python number."""
-    if self.numel() != 1:
-        raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
-    return self._array().item()
+    if MODES.trace is None or self.numel() != 1:
+        return _one(self)
+    return MODES.trace.item(self)
 
 
 @method
@@ -124,9 +124,15 @@ def tolist(self: Tensor) -> Any:
     return array.astype(np.float32).tolist() if array.dtype.kind == "V" else array.tolist()
 
 
+def _one(self: Tensor) -> Any:
+    if self.numel() != 1:
+        raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
+    return self._array().item()
+
+
 def _truth(self: Tensor) -> bool:
     if self.numel() == 1:
-        return bool(self._array().item())
+        return bool(_one(self))
     if self.numel() == 0:
         raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
     raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
@@ -394,7 +400,7 @@ def allclose(
 
 _SPECIAL = {
     "__len__": _length, "__bool__": _truth, "__index__": _index, "__contains__": _contains,
-    "__int__": lambda self: int(item(self)), "__float__": lambda self: float(item(self)),
+    "__int__": lambda self: int(_one(self)), "__float__": lambda self: float(_one(self)),
     "__repr__": _text, "__format__": _format, "__array__": _as_array,
     "__deepcopy__": _deep_copy, "__reduce_ex__": _reduce,
 }  # fmt: skip

@@ -11,6 +11,7 @@ from graphc.functions.dims import normalise_dim
 from graphc.functions.promotion import cast
 from graphc.functions.registry import fitted, locating, tensor_function
 from graphc.ir import CPU
+from graphc.modes import MODES
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
 
@@ -133,8 +134,14 @@ def _nonzero(mask: Tensor, expected: tuple[int, ...], dim: int) -> list[Tensor]:
             f"The shape of the mask {list(mask.shape)} at index {wrong} does not match the shape "
             f"of the indexed tensor at index {dim + wrong}"
         )
-    found = np.nonzero(mask._array())
-    return [Tensor._make(np.ascontiguousarray(i, np.int64)) for i in found]
+    return list(_positions(mask).unbind(1))  # type: ignore[attr-defined]
+
+
+def _positions(input: Tensor) -> Tensor:
+    """Where a tensor is not zero, ``[count, ndim]``: the one value-dependent shape there is."""
+    if MODES.trace is not None:
+        return MODES.trace.positions(input)
+    return Tensor._make(np.argwhere(input._array()))  # type: ignore[no-any-return]
 
 
 def _basic(x: Tensor, plan: _Plan) -> Tensor:
@@ -299,11 +306,9 @@ def _scatter(input: Tensor, dim: int, index: Tensor, src: Any, add: bool) -> Ten
 @tensor_function
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The positions of elements that are not zero, one row each (or one tensor a dimension)."""
-    found = np.nonzero(input._array())
-    if as_tuple:
-        return tuple(Tensor._make(np.ascontiguousarray(i, np.int64)) for i in found)
-    rows = np.stack(found, 1) if input.ndim else np.zeros((int(bool(input._array())), 0))
-    return Tensor._make(rows.astype(np.int64))
+    if not as_tuple:
+        return _positions(input)
+    return _positions(input if input.ndim else input.reshape(1)).unbind(1)  # type: ignore[attr-defined]
 
 
 @tensor_function

@@ -111,7 +111,7 @@ def extract(
         new[node] = builder.input(stem, node.type)
     results = list(outputs)
     written = list(writes)
-    for node in _between(starts, [*results, *(v for _, v in written)]):
+    for node in between(starts, [*results, *(v for _, v in written)]):
         new[node] = builder.apply(
             node.op, [new[n] for n in node.inputs], node.attrs, graph.locations.get(node)
         )
@@ -127,10 +127,11 @@ def extract(
     )
 
 
-def _between(starts: list[Node], ends: list[Node]) -> list[Node]:
+def between(starts: Iterable[Node], ends: Iterable[Node]) -> list[Node]:
+    """What has to be computed from ``starts`` to get ``ends``, inputs before users."""
     order: list[Node] = []
     done = set(starts)
-    stack = [(n, False) for n in reversed(ends)]
+    stack = [(n, False) for n in reversed(list(ends))]
     while stack:
         node, expanded = stack.pop()
         if expanded:
