@@ -235,7 +235,7 @@ class Trace:
     def _answers(self, tensor: Tensor, behind: Sequence[Node]) -> Answers:
         numbers = [i.node for i in self.inputs if isinstance(i, NumberInput) and i.leaf is not None]
         if self.course is None or not set(numbers).isdisjoint(behind):
-            raise value_needed(tensor)  # a float argument becomes a constant, like an int
+            raise self.value_needed(tensor)  # a float argument becomes a constant, like an int
         return self.course
 
     def alive(self) -> set[Node]:
