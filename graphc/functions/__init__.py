@@ -13,8 +13,8 @@ from graphc.functions import (
     random,
     reduction,
     shape,
-    statistics,
     sorting,
+    statistics,
 )
 from graphc.functions.registry import FUNCTIONS
 
@@ -32,6 +32,6 @@ __all__ = [
     "random",
     "reduction",
     "shape",
-    "statistics",
     "sorting",
+    "statistics",
 ]

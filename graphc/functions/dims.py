@@ -34,12 +34,17 @@ def normalise_dims(dim: Dims, ndim: int, name: str) -> tuple[int, ...]:
     return tuple(dims) if ndim else ()
 
 
-def nonempty(name: str, input: Tensor, dims: tuple[int, ...]) -> None:
-    """Raises RuntimeError when a dimension without elements would be reduced to an extreme."""
-    if any(input.shape[d] == 0 for d in dims):
+def nonempty(name: str, input: Tensor, dims: tuple[int, ...], given: bool = True) -> None:
+    """Refuses to reduce a dimension without elements to an extreme.
+
+    Raises IndexError where the dims were ``given``, RuntimeError where they are all there are.
+    """
+    for d in dims:
+        if input.shape[d] != 0:
+            continue
+        if given:
+            raise DimensionError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
         raise ShapeError(
             f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify "
             "the reduction dim with the 'dim' argument."
-            if len(dims) == input.ndim
-            else f"{name}(): Expected reduction dim {dims[0]} to have non-zero size."
         )

@@ -53,7 +53,10 @@ def prod(
 ) -> Tensor:
     """The product over one dimension, or of all elements."""
     input = _accumulating(input, dtype)
-    return _reduce("prod", input, normalise_dims(dim, input.ndim, "prod"), keepdim)
+    dims = normalise_dims(dim, input.ndim, "prod")
+    if input.dtype is dtypes.bool:  # asked for: a product of bools is true where all are
+        return _reduce("all", input, dims, keepdim)
+    return _reduce("prod", input, dims, keepdim)
 
 
 class MaxResult(NamedTuple):
@@ -63,11 +66,15 @@ class MaxResult(NamedTuple):
     indices: Tensor
 
 
+def _given(dim: Dims) -> bool:
+    return isinstance(dim, int) or bool(dim)
+
+
 @tensor_function(out=True)
 def amax(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
     """The largest value over ``dim``; ties share the gradient."""
     dims = normalise_dims(dim, input.ndim, "amax")
-    nonempty("amax", input, dims)
+    nonempty("amax", input, dims, _given(dim))
     return _reduce("amax", input, dims, keepdim)
 
 
@@ -75,13 +82,13 @@ def amax(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
 def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
     """The smallest value over ``dim``; ties share the gradient."""
     dims = normalise_dims(dim, input.ndim, "amin")
-    nonempty("amin", input, dims)
+    nonempty("amin", input, dims, _given(dim))
     return _reduce("amin", input, dims, keepdim)
 
 
 def _position(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     dims = normalise_dims(dim, input.ndim, name)
-    nonempty(name, input, dims)
+    nonempty(name, input, dims, dim is not None)
     return _reduce(name, input, dims, keepdim)
 
 
@@ -99,6 +106,8 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 def _extreme(name: str, input: Tensor, dim: Any, keepdim: bool, other: Any) -> Any:
     pairwise = {"max": "maximum", "min": "minimum"}[name]
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
     if isinstance(dim, Tensor):
         other, dim = dim, None
     if other is not None:
@@ -106,10 +115,13 @@ def _extreme(name: str, input: Tensor, dim: Any, keepdim: bool, other: Any) -> A
 
         return pointwise(pairwise, input, other)
     if dim is None:
-        return _reduce(f"a{name}", input, normalise_dims(None, input.ndim, name), False)
+        everything = tuple(range(input.ndim))
+        nonempty(name, input, everything, given=False)
+        return _reduce(f"a{name}", input, everything, False)
     axis = normalise_dim(dim, input.ndim)
     if not input.ndim:
         return MaxResult(input.clone(), apply(OPS["full"], (), _zero_index()))  # type: ignore[attr-defined]
+    nonempty(name, input, (axis,))
     indices = _position(f"arg{name}", input, axis, True)
     values = apply(OPS["gather"], (input, indices), {"dim": axis})
     if not keepdim:
@@ -159,10 +171,40 @@ def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
     return sum(apply(OPS["ne"], (input, 0), {}), dim)  # type: ignore[no-any-return]
 
 
-def _correction(unbiased: bool | None, correction: Any) -> float:
-    if correction is not None:
-        return correction  # type: ignore[no-any-return]
-    return 1 if unbiased is None or unbiased else 0
+def degrees(
+    name: str, input: Tensor, dim: Any, unbiased: bool | None, correction: Any
+) -> tuple[Any, float]:
+    """The dims and the correction that the overloads of var and std mean.
+
+    Raises RuntimeError for integers, TypeError when ``unbiased`` and ``correction`` are both given.
+    """
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise TypeError(f"{name}() takes one of unbiased and correction, not both")
+    if not input.dtype.is_floating_point:
+        raise DtypeError(f"{name} only support floating point and complex dtypes")
+    if correction is None:
+        correction = 1 if unbiased is None else int(unbiased)
+    return dim, correction
+
+
+def variance(input: Tensor, dim: Dims, keepdim: bool, correction: float) -> Tensor:
+    """The row ``var`` over normalised dims."""
+    dims = normalise_dims(dim, input.ndim, "var")
+    attrs = {"dims": dims, "keepdim": keepdim, "correction": correction}
+    return apply(OPS["var"], (input,), attrs)
+
+
+def spread_of(variance: Tensor) -> Tensor:
+    """The root of a variance; where that is 0, its gradient is 0 too."""
+    if not variance.requires_grad:
+        return apply(OPS["sqrt"], (variance,), {})
+    none = apply(OPS["eq"], (variance, 0), {})
+    root = apply(OPS["sqrt"], (apply(OPS["where"], (none, 1, variance), {}),), {})
+    return apply(OPS["where"], (none, 0, root), {})
 
 
 @tensor_function(out=True)
@@ -175,13 +217,8 @@ def var(
     correction: Any = None,
 ) -> Tensor:
     """The variance over ``dim``, divided by ``n - correction`` (default 1)."""
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    dims = normalise_dims(dim, input.ndim, "var")
-    if not input.dtype.is_floating_point:
-        raise DtypeError(f"var only support floating point and complex dtypes, not {input.dtype}")
-    attrs = {"dims": dims, "keepdim": keepdim, "correction": _correction(unbiased, correction)}
-    return apply(OPS["var"], (input,), attrs)
+    dim, correction = degrees("var", input, dim, unbiased, correction)
+    return variance(input, dim, keepdim, correction)
 
 
 @tensor_function(out=True)
@@ -194,14 +231,19 @@ def std(
     correction: Any = None,
 ) -> Tensor:
     """The standard deviation over ``dim``: the root of :func:`var`."""
-    variance = var(input, dim, unbiased, keepdim, correction=correction)
-    return apply(OPS["sqrt"], (variance,), {})
+    dim, correction = degrees("std", input, dim, unbiased, correction)
+    return spread_of(variance(input, dim, keepdim, correction))
 
 
 @tensor_function(out=True)
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(input)))`` over ``dim`` without overflow."""
+    if not input.dtype.is_floating_point:
+        input = cast(input, dtypes.get_default_dtype())
     dims = normalise_dims(dim, input.ndim, "logsumexp")
+    if not input.numel():  # no largest element to start from
+        total = _reduce("sum", apply(OPS["exp"], (input,), {}), dims, keepdim)
+        return apply(OPS["log"], (total,), {})
     return apply(OPS["logsumexp"], (input,), {"dims": dims, "keepdim": keepdim})
 
 
@@ -211,11 +253,19 @@ def _softmax(name: str) -> Any:
             input = cast(input, dtype)
         if dim is None:
             raise TypeError(f"{name}() missing 1 required positional argument: 'dim'")
-        return apply(OPS[name], (input,), {"dim": normalise_dim(dim, input.ndim)})
+        axis = normalise_dim(dim, input.ndim)
+        if not input.dtype.is_floating_point:
+            raise NotImplementedError(f"{name} is not implemented for {input.dtype}")
+        if not input.numel():
+            return apply(OPS["clone"], (input,), {})
+        if not input.ndim:
+            one = apply(OPS["reshape"], (input,), {"shape": (1,)})
+            return apply(OPS["reshape"], (apply(OPS[name], (one,), {"dim": 0}),), {"shape": ()})
+        return apply(OPS[name], (input,), {"dim": axis})
 
     function.__name__ = name
     function.__doc__ = f"``{name}`` along ``dim``."
-    return tensor_function(function)
+    return tensor_function(function, out=True)
 
 
 softmax = _softmax("softmax")
