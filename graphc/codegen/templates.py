@@ -39,7 +39,8 @@ from graphc.sizes import Int, product
 # What buffers are not called in kernels with templates.
 WORDS = frozenset(
     """row at item items spare sorted total before after key best other merged apart pairs pair
-    own_key best_key other_key mirrored""".split()
+    own_key best_key other_key mirrored lanes lane start place places met larger fall wanted low
+    high middle base own own_place before_place left left_place last last_place step""".split()
 )
 
 
@@ -82,6 +83,14 @@ class RowsView:
     def put(self, at: str, value: str) -> str:
         """The assignment of a value to the element number ``at`` of the row."""
         return f"{self.place(at)} = {self.dialect.narrowed(value, self.dtype)};"
+
+    def load(self, index: str) -> str:
+        """The element at an index from the start of the buffer as a value."""
+        return self.dialect.loaded(f"{self.name}[{index}]", self.dtype)
+
+    def store(self, index: str, value: str) -> str:
+        """The assignment of a value to the element at an index from the start of the buffer."""
+        return f"{self.name}[{index}] = {self.dialect.narrowed(value, self.dtype)};"
 
 
 @dataclass(frozen=True)
