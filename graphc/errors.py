@@ -44,6 +44,10 @@ class DimensionError(GraphcError, IndexError):
     """A dimension or an index outside its range."""
 
 
+class LinAlgError(GraphcError, RuntimeError):
+    """A matrix that a decomposition cannot take: singular, or not positive-definite."""
+
+
 class GraphError(GraphcError, RuntimeError):
     """A graph breaks its own rules; the message names the pass that made it so."""
 

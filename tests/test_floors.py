@@ -43,6 +43,7 @@ THIRD_PARTIES: dict[str, str] = {
     "jinja2": "codegen",
     "cffi": "backends",
     "pycuda": "backends.cuda",
+    "scipy": "ops",
 }
 
 # Floors whose modules form no circle among themselves.

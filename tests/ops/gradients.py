@@ -25,11 +25,16 @@ def directions(arrays: Sequence[Array], seed: int) -> list[Array]:
 
 
 def check_gradient(
-    graph: Graph, arrays: Sequence[Array], name: str, stopped: Collection[int] = ()
+    graph: Graph,
+    arrays: Sequence[Array],
+    name: str,
+    stopped: Collection[int] = (),
+    symmetric: Collection[int] = (),
 ) -> tuple[Graph, list[Array]]:
     """Compares ``<u, f(x + hv) - f(x - hv)> / 2h`` with ``<grad, v>`` for one input at a time.
 
-    No gradient reaches the inputs in ``stopped``: theirs must be zero. Gives the graph of the
+    No gradient reaches the inputs in ``stopped``: theirs must be zero. The inputs in ``symmetric``
+    are symmetric matrices and are moved in symmetric directions. Gives the graph of the
     gradients alone and its arguments, ready to be checked again.
     """
     outputs = evaluate(graph, arrays)[: len(graph.outputs)]
@@ -39,6 +44,8 @@ def check_gradient(
     arguments = [*arrays, *seeds]
     grads = evaluate(backward, arguments)[len(outputs) :]
     v = directions(arrays, 7)
+    for i in symmetric:
+        v[i] = (v[i] + np.swapaxes(v[i], -1, -2)) / 2
     for position, i in enumerate(floating(arrays)):
         assert grads[position].shape == arrays[i].shape
         if i in stopped:

@@ -34,7 +34,9 @@ TOLERANCE = {
 # Which of two zeros of different sign is the larger depends on the order of instructions.
 EITHER_ZERO = ("maximum", "minimum", "fmax", "fmin", "clamp", "clamp_min", "clamp_max")
 # Floating-point inputs that no gradient reaches, by definition.
-STOPPED = {"stop_gradient": {0}}
+STOPPED = {"stop_gradient": {0}, "unless_needed": {1}}
+# Operands of which one triangle is read: symmetric matrices, and so are their gradients.
+SYMMETRIC = {"cholesky": {0}, "eigh": {0}, "eigvalsh": {0}}
 
 
 def samples_of(op: Op) -> list[Sample]:
@@ -159,9 +161,10 @@ def test_gradients_agree_with_finite_differences_twice(op: Op, sample: Sample) -
     if graph.outputs[0].dtype is not float64:
         return
     arrays = arrays_of(sample)
-    first, arguments = check_gradient(graph, arrays, op.name, STOPPED.get(op.name, ()))
+    symmetric = SYMMETRIC.get(op.name, ())
+    first, arguments = check_gradient(graph, arrays, op.name, STOPPED.get(op.name, ()), symmetric)
     assert all(n.op is not INPUT or n in first.inputs for n in first.nodes)
-    check_gradient(first, arguments, f"gradient of {op.name}")
+    check_gradient(first, arguments, f"gradient of {op.name}", (), symmetric)
 
 
 @pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)

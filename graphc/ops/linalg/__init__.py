@@ -1,0 +1,5 @@
+"""Rows of linear algebra that LAPACK computes, in a host step of compiled programs."""
+
+from graphc.ops.linalg import determinants, exponential, factorizations, solving, spectral
+
+__all__ = ["determinants", "exponential", "factorizations", "solving", "spectral"]
