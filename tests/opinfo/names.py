@@ -116,6 +116,9 @@ RANDOM = frozenset("""
 # Results that are unique up to a sign or a rotation: OpInfo says which part of them is defined.
 GAUGE = frozenset("svd linalg.svd linalg.eigh linalg.eig svd_lowrank pca_lowrank".split())
 
+# Which of equal elements comes first is left open by PyTorch: inputs are made free of them.
+UNTIED = frozenset("sort argsort msort topk kthvalue".split())
+
 # The strides of the result are documented, also where it is new memory.
 STRIDED = frozenset("""
     empty_like zeros_like ones_like full_like rand_like randn_like clone contiguous empty_strided

@@ -4,7 +4,7 @@ import random
 import types
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 import graphc
 from graphc.trees import Tree, flatten, unflatten
 from tests.opinfo.convert import NAMES, OutOfScope, translated
+from tests.opinfo.names import UNTIED
 
 BY_NAME: dict[str, list[Any]] = {}
 for _info in op_db:
@@ -100,6 +101,8 @@ def calls(info: Any, dtype: torch.dtype, gradient: bool, limit: int | None = Non
         warnings.simplefilter("ignore")
         samples = list(info.sample_inputs("cpu", dtype, requires_grad=gradient))
     found = [c for c in (call_of(s, _label(info)) for s in samples) if c is not None]
+    if info.name in UNTIED:
+        found = [c for c in map(_untied, found) if c is not None]
     if limit is not None and len(found) > limit:
         found = [found[i * (len(found) - 1) // max(limit - 1, 1)] for i in range(limit)]
     return found
@@ -125,6 +128,24 @@ def call_of(sample: Any, label: str) -> Call | None:
         except AttributeError:  # a word graphc lacks: the call itself will show it
             pass
     return Call(leaves, tree, sample.output_process_fn_grad, sample.broadcasts_input, label)
+
+
+def _untied(call: Call) -> Call | None:
+    """The call with an input whose elements all differ; None when the dtype has too few values."""
+    x = call.leaves[0]
+    if x.dtype.is_floating_point:
+        steps = x.numel() <= 2 / torch.finfo(x.dtype).eps
+        first, unit = -1.0, 2 / max(x.numel(), 1)
+    else:
+        info = None if x.dtype is torch.bool else torch.iinfo(x.dtype)
+        first, unit = (0, 1) if info is None else (max(info.min, -x.numel() // 2), 1)
+        steps = x.numel() <= 2 if info is None else first + x.numel() - 1 <= info.max
+    if not steps:
+        return None
+    values = torch.tensor(np.random.default_rng(0).permutation(x.numel())).reshape(x.shape)
+    with torch.no_grad():
+        x = torch.empty_like(x).copy_(values * unit + first).requires_grad_(x.requires_grad)
+    return replace(call, leaves=[x, *call.leaves[1:]])
 
 
 def dtypes_of(info: Any, wanted: Iterator[str] | tuple[str, ...]) -> list[torch.dtype]:
