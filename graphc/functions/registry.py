@@ -29,10 +29,14 @@ def tensor_function(
     method: bool = True,
     inplace: bool = False,
     out: bool = False,
+    apart: bool = False,
     aliases: tuple[str, ...] = (),
     public: bool = True,
 ) -> Any:
-    """Registers a function under its name and aliases; see the module's text for the flags."""
+    """Registers a function under its name and aliases; see the module's text for the flags.
+
+    ``apart``: what ``out=`` names must not share memory with the operands.
+    """
     if function is None:
         return functools.partial(
             tensor_function,
@@ -40,10 +44,11 @@ def tensor_function(
             method=method,
             inplace=inplace,
             out=out,
+            apart=apart,
             aliases=aliases,
             public=public,
         )
-    complete = locating(_with_out(function) if out else function, name or function.__name__)
+    complete = locating(_with_out(function, apart) if out else function, name or function.__name__)
     for each in (name or function.__name__, *aliases):
         if public:
             FUNCTIONS[each] = complete
@@ -71,19 +76,35 @@ def locating(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     return with_place
 
 
-def _with_out(function: Callable[..., Any]) -> Callable[..., Any]:
+def _with_out(function: Callable[..., Any], apart: bool = False) -> Callable[..., Any]:
     @functools.wraps(function)
     def with_out(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if apart and out is not None:
+            _refuse_shared(out if isinstance(out, (tuple, list)) else (out,), args)
         result = function(*args, **kwargs)
         if out is None:
             return result
-        if isinstance(out, tuple):
-            for target, part in zip(out, result, strict=True):
-                write_out(target, part, function.__name__)
-            return out
+        if isinstance(out, (tuple, list)):
+            parts = zip(out, result, strict=True)
+            written = tuple(write_out(t, part, function.__name__) for t, part in parts)
+            return result._make(written) if hasattr(result, "_make") else written
         return write_out(out, result, function.__name__)
 
     return with_out
+
+
+def _refuse_shared(targets: Any, operands: Any) -> None:
+    """Raises RuntimeError when a target of ``out=`` has an element in common with an operand."""
+    tensors = [x for x in operands if isinstance(x, Tensor)]
+    for target in targets:
+        for x in tensors:
+            same = target._here()._storage is x._here()._storage
+            if same and np.shares_memory(target._layout(), x._layout()):
+                raise RuntimeError(
+                    "unsupported operation: some elements of the input tensor and the written-to "
+                    "tensor refer to a single memory location. Please clone() the tensor before "
+                    "performing the operation."
+                )
 
 
 def _in_place(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
