@@ -29,6 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what the tests produce into tests/goldens instead of comparing",
     )
+    parser.addoption(
+        "--opinfo",
+        choices=("subset", "full"),
+        default="subset",
+        help="how many samples and dtypes tests/opinfo compares with PyTorch",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -15,9 +15,11 @@ from typing import Any
 
 os.environ.setdefault("GRAPHC_VERIFY", "1")
 
+from tests.opinfo import results
 from tests.opinfo.modes import DTYPES, MODES, Outcome, Report, Settings
 from tests.opinfo.names import NAMES
-from tests.opinfo.operations import infos_of, is_missing, run_mode
+from tests.opinfo.operations import is_missing, is_tested, run_mode
+from tests.opinfo.results import Counts
 
 
 def arguments() -> argparse.Namespace:
@@ -34,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, help="at most so many of each operation and dtype")
     parser.add_argument("--shown", type=int, default=3, help="failures shown per mode")
     parser.add_argument("--summary", action="store_true", help="counts only")
+    parser.add_argument("--record", action="store_true", help="put the counts into results.json")
     parser.add_argument("-x", action="store_true", help="stop at the first failure")
     return parser.parse_args()
 
@@ -48,12 +51,15 @@ def show(outcome: Outcome, seen: set[str]) -> None:
             print(f"        | {line}")
 
 
-def check(name: str, modes: list[str], settings: Settings, options: argparse.Namespace) -> str:
+def check(
+    name: str, modes: list[str], settings: Settings, options: argparse.Namespace, found: Counts
+) -> str:
     """Prints the report of one name; gives 'passed', 'failed', 'missing' or 'untested'."""
+    found[name] = {}
     if is_missing(name):
         print(f"{name}: missing")
         return "missing"
-    if not infos_of(name):
+    if not is_tested(name):
         print(f"{name}: untested (neither an OpInfo nor written cases)")
         return "untested"
     reports: list[Report] = []
@@ -65,6 +71,7 @@ def check(name: str, modes: list[str], settings: Settings, options: argparse.Nam
             break
     counts = [f"{r.mode} {r.passed}/{len(r.outcomes)}" for r in reports if r.outcomes]
     failed = any(r.failures for r in reports)
+    found[name] = {r.mode: [r.passed, len(r.outcomes)] for r in reports if r.outcomes}
     print(f"{name}: {'FAILED' if failed else 'passed'}  {', '.join(counts)}", flush=True)
     if not options.summary:
         for report in reports:
@@ -94,11 +101,14 @@ def main() -> int:
         return 2
     settings = Settings(tuple(options.dtypes.split(",")), options.samples, options.x)
     counts: Counter[Any] = Counter()
+    found: Counts = {}
     for name in names:
-        verdict = check(name, modes, settings, options)
+        verdict = check(name, modes, settings, options, found)
         counts[verdict] += 1
         if options.x and verdict == "failed":
             return 1
+    if options.record:
+        results.save(results.load() | found)
     if len(names) > 1:
         print(", ".join(f"{n} {verdict}" for verdict, n in sorted(counts.items())))
     return int(bool(counts["failed"]))

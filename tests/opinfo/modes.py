@@ -55,6 +55,7 @@ class Outcome:
     sample: str
     failure: str | None = None
     trace: str = ""
+    excuse: str = ""
 
 
 @dataclass
