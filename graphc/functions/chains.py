@@ -88,7 +88,7 @@ def _order(sizes: Sequence[int]) -> list[list[int]]:
     return split
 
 
-def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
+def _multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """The product of two or more matrices in the cheapest order; the ends may be vectors.
 
     Raises RuntimeError for fewer than two tensors, other ranks, or sizes that do not fit.
@@ -126,7 +126,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     return _reshape(result, *(() if drop_first else (rows,)), *(() if drop_last else (cols,)))
 
 
-multi_dot = tensor_function(multi_dot, name="multi_dot", method=False, public=False, out=True)
+multi_dot = tensor_function(_multi_dot, name="multi_dot", method=False, public=False, out=True)
 
 
 @tensor_function(method=False)

@@ -68,9 +68,9 @@ def _fast_norm(x: Array, *, p: float, dims: Dims, keepdim: bool) -> Any:
         return accurate_sum((x != 0).astype(x.dtype), dims, keepdim)
     size = np.abs(x)
     if p == math.inf:
-        return np.maximum.reduce(size, axis=dims, keepdims=keepdim)
+        return size.max(axis=dims, keepdims=keepdim)
     if p == -math.inf:
-        return np.minimum.reduce(size, axis=dims, keepdims=keepdim)
+        return size.min(axis=dims, keepdims=keepdim)
     if p == 1:
         return accurate_sum(size, dims, keepdim)
     exponent, inverse = x.dtype.type(p), x.dtype.type(1 / p)
