@@ -21,11 +21,12 @@ endif
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 stamp = $(VENV)/.installed-$(1)$(CC_EXTRA)
 
-.PHONY: help demo test lint differential sanitize bench clean
+.PHONY: help demo test test-all lint differential sanitize bench clean
 
 help:
 	@echo "make demo          train the digits classifier eagerly and compiled (examples/digits.py)"
 	@echo "make test          the tests"
+	@echo "make test-all      every test, and every sample of PyTorch's own tests"
 	@echo "make lint          ruff and mypy"
 	@echo "make differential  the tests that compare with PyTorch"
 	@echo "make sanitize      the tests of generated code under sanitizers (gcc)"
@@ -47,6 +48,9 @@ demo: $(call stamp,demo)
 
 test: $(call stamp,test)
 	$(BIN)/python -m pytest -n $(JOBS) -m "not differential"
+
+test-all: $(call stamp,test) $(call stamp,differential)
+	$(BIN)/python -m pytest -n $(JOBS) --opinfo full
 
 lint: $(call stamp,test) $(call stamp,lint)
 	$(BIN)/ruff check
