@@ -57,6 +57,20 @@ GC_INLINE gc_f16 gc_f32_to_f16(float x) {
     return result;
 }
 
+/* The 16 bits that a value has in memory, and back. */
+GC_INLINE gc_i16 gc_bits_of_f16(float x) { return (gc_i16)gc_f32_to_f16(x).bits; }
+GC_INLINE gc_i16 gc_bits_of_bf16(float x) { return (gc_i16)gc_f32_to_bf16(x).bits; }
+GC_INLINE float gc_f16_of_bits(gc_i16 bits) {
+    gc_f16 x;
+    x.bits = (gc_u16)bits;
+    return gc_f16_to_f32(x);
+}
+GC_INLINE float gc_bf16_of_bits(gc_i16 bits) {
+    gc_bf16 x;
+    x.bits = (gc_u16)bits;
+    return gc_bf16_to_f32(x);
+}
+
 #define gc_load_bf16 gc_bf16_to_f32
 #define gc_load_f16 gc_f16_to_f32
 #define gc_to_bf16 gc_f32_to_bf16

@@ -129,7 +129,7 @@ def test_put_is_what_writing_into_the_view_does(op: Op) -> None:
         repeats = any(s == 0 and n > 1 for s, n in zip(view.strides, view.shape, strict=True))
         if repeats or base.dtype.kind not in "fi" or not np.may_share_memory(view, base):
             continue
-        value = (np.arange(view.size) + 50).reshape(view.shape).astype(base.dtype)
+        value = (np.arange(view.size) + 50).reshape(view.shape).astype(view.dtype)
         assert op.put is not None
         try:
             result = op.put(Evaluated(base.copy()), Evaluated(value), **sample.attrs)
