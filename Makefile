@@ -21,7 +21,7 @@ endif
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 stamp = $(VENV)/.installed-$(1)$(CC_EXTRA)
 
-.PHONY: help demo test test-all lint differential sanitize bench clean
+.PHONY: help demo test test-all lint differential fuzz sanitize bench clean
 
 help:
 	@echo "make demo          train the digits classifier eagerly and compiled (examples/digits.py)"
@@ -29,6 +29,7 @@ help:
 	@echo "make test-all      every test, and every sample of PyTorch's own tests"
 	@echo "make lint          ruff and mypy"
 	@echo "make differential  the tests that compare with PyTorch"
+	@echo "make fuzz          2,000 random programs with PyTorch, eagerly and compiled"
 	@echo "make sanitize      the tests of generated code under sanitizers (gcc)"
 	@echo "make bench         the benchmarks against PyTorch and JAX"
 	@echo "make clean         remove .venv and everything built"
@@ -59,6 +60,10 @@ lint: $(call stamp,test) $(call stamp,lint)
 
 differential: $(call stamp,test) $(call stamp,differential)
 	$(BIN)/python -m pytest -n $(JOBS) -m differential
+
+FUZZ ?= --programs 2000
+fuzz: $(call stamp,test) $(call stamp,differential)
+	$(BIN)/python -m tests.fuzz $(FUZZ) --jobs $(JOBS)
 
 # Every generated kernel of these tests under AddressSanitizer and UndefinedBehaviorSanitizer.
 PRELOAD = from graphc.backends.c import find_compiler, open_cache, sanitizer_preload; \

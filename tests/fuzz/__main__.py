@@ -1,24 +1,13 @@
 """``python -m tests.fuzz --programs 2000``: random programs with PyTorch, eager and compiled."""
 
 import argparse
-import random
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 from tqdm import tqdm
 
-from tests.fuzz.programs import make
-from tests.fuzz.running import difference, shrunk
-
-
-def _one(seed: int) -> tuple[int, str]:
-    """The smallest program that shows a difference, with the difference; or nothing."""
-    program = make(random.Random(seed).randrange)
-    if not difference(program):
-        return seed, ""
-    small = shrunk(program)
-    return seed, f"{difference(small)}\n{small}"
+from tests.fuzz.running import tried
 
 
 def main() -> int:
@@ -30,7 +19,7 @@ def main() -> int:
     seeds = range(options.seed, options.seed + options.programs)
     failures = 0
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        found = pool.map(_one, seeds, chunksize=4)
+        found = pool.map(tried, seeds, chunksize=4)
         for seed, wrong in tqdm(found, total=len(seeds), disable=None):
             if wrong:
                 failures += 1

@@ -150,7 +150,9 @@ LINES: list[Line] = [
     ),
     *_many("xx", "torch.cat([{a}, {b}], {d})\ntorch.stack([{a}, {b}])", keeps=True),
     *_many("bxx", "torch.where({a}, {b}, {c})", keeps=True),
-    *_many("n", "{a}.neg()\n{a}.abs()\n-{a}\ntorch.relu({a})\n{a}.clamp(-1, 1)\n{a} * 2", keeps=True),
+    *_many(
+        "n", "{a}.neg()\n{a}.abs()\n-{a}\ntorch.relu({a})\n{a}.clamp(-1, 1)\n{a} * 2", keeps=True
+    ),
     # steps that would make a rounding difference visible
     *_many(
         "F",
@@ -235,11 +237,21 @@ LINES: list[Line] = [
         keeps=True,
     ),
     *_many("ii", "{a} + {b}\n{a} * {b}\n{a} & {b}\n{a} ^ {b}\ntorch.gcd({a}, {b})", keeps=True),
-    *_many("b", "~{a}\n{a}.float()\n{a}.sum({d})\n{a}.to(torch.int32)\n{a}.int().cumsum(0)", keeps=True),
+    *_many(
+        "b", "~{a}\n{a}.float()\n{a}.sum({d})\n{a}.to(torch.int32)\n{a}.int().cumsum(0)", keeps=True
+    ),
     *_many("bb", "{a} & {b}\n{a} | {b}\n{a} ^ {b}\ntorch.logical_and({a}, {b})", keeps=True),
     *_many("xi", "{a}[{b}.reshape(-1).abs() % {a}.shape[0]]", keeps=True),
-    *_many("fi", "torch.zeros(5, dtype={a}.dtype).index_add(0, {b}.flatten()[:1].abs() % 5, {a}.flatten()[:1])"),
-    *_many("f", "torch.zeros(2, *{a}.shape, dtype={a}.dtype).scatter_add(0, torch.ones_like({a}, dtype=torch.int64)[None], {a}[None])"),
+    *_many(
+        "fi",
+        "torch.zeros(5, dtype={a}.dtype)"
+        ".index_add(0, {b}.flatten()[:1].abs() % 5, {a}.flatten()[:1])",
+    ),
+    *_many(
+        "f",
+        "torch.zeros(2, *{a}.shape, dtype={a}.dtype)"
+        ".scatter_add(0, torch.ones_like({a}, dtype=torch.int64)[None], {a}[None])",
+    ),
     *_many("f", "torch.gather({a}, {d}, torch.zeros_like({a}, dtype=torch.int64))", keeps=True),
     # writes
     *_many(

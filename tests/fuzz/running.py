@@ -1,5 +1,6 @@
 """Runs a program with PyTorch, with graphc eagerly and compiled, and tells the first difference."""
 
+import random
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 import graphc
-from tests.fuzz.programs import Program
+from tests.fuzz.programs import Program, make
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,15 @@ class Outcome:
 
     values: list[Any]
     error: Exception | None = None
+
+
+def tried(seed: int) -> tuple[int, str]:
+    """The smallest program that shows a difference, with the difference; or nothing."""
+    program = make(random.Random(seed).randrange)
+    if not difference(program):
+        return seed, ""
+    small = shrunk(program)
+    return seed, f"{difference(small)}\n{small}"
 
 
 def outcome(program: Program, library: Any, wrap: Callable[[Any], Any] = lambda f: f) -> Outcome:

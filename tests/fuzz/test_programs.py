@@ -1,4 +1,4 @@
-"""Random programs: PyTorch, graphc eager and graphc compiled agree. ``make fuzz`` runs many more."""
+"""Random programs: PyTorch, graphc eager and compiled agree. ``make fuzz`` runs many more."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
