@@ -7,8 +7,10 @@ Sorts are stable; NaN is larger than every number, and the two zeros are equal.
 from typing import Any
 
 from graphc import dtypes, return_types
+from graphc.functions.creation import arange
 from graphc.functions.dims import normalise_dim
 from graphc.functions.registry import tensor_function
+from graphc.functions.shape import cat
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
 
@@ -153,3 +155,24 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """:func:`median` of the elements that are not NaN."""
     return _median("nanmedian", input, dim, keepdim)
+
+
+@tensor_function(out=True)
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
+    """``(values, indices)`` of the most frequent element along ``dim``, the least of several.
+
+    The index is that of its last occurrence. NaN is never equal to anything.
+    """
+    rows, axis = lined_up(input, dim)
+    _nonempty("mode", input, axis)
+    size = rows.shape[axis]
+    order = argsorted(rows, axis, descending=False)
+    ordered = gathered(rows.detach(), order, axis)
+    place = arange(size).reshape(size, *(1,) * (rows.ndim - axis - 1))
+    changed = ordered.narrow(axis, 1, size - 1).ne(ordered.narrow(axis, 0, size - 1))
+    begun = changed * place.narrow(0, 1, size - 1)  # at the first of equal ones its place, else 0
+    begun = cat([begun.new_zeros(ordered.narrow(axis, 0, 1).shape), begun], axis)
+    length = place - begun.cummax(axis).values
+    indices = gathered(order, length.argmax(axis, keepdim=True), axis)
+    values = gathered(rows, indices, axis)
+    return return_types.mode(*_dropped((values, indices), input, axis, keepdim))
