@@ -15,9 +15,15 @@ from graphc.generator import Generator, default_generator
 
 
 @contextmanager
-def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
-    """Draws inside leave the default generator as it was before."""
-    del devices
+def fork_rng(
+    devices: Any = None,
+    enabled: bool = True,
+    _caller: str = "fork_rng",
+    _devices_kw: str = "devices",
+    device_type: str = "cuda",
+) -> Iterator[None]:
+    """Draws inside leave the default generator as it was before; there are no other devices'."""
+    del devices, _caller, _devices_kw, device_type
     kept = default_generator.get_state() if enabled else None
     try:
         yield

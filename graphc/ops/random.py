@@ -23,6 +23,9 @@ _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _WEYL = 0x9E3779B9, 0xBB67AE85
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+# Bits after the leading one. Uniforms of halves are cut off to multiples of the distance between
+# the last numbers below 1; rounding would make the last of them 1.
+_FRACTION = {dtypes.float16: 10, dtypes.bfloat16: 7}
 _CHUNK = 1 << 14  # blocks at a time, so that the working arrays stay in the cache
 
 
@@ -112,7 +115,12 @@ def _draw(state: Array, *, shape: tuple[int, ...], dtype: DType, kind: str) -> A
         for place, column in enumerate(_elements(words, kind, single)):
             values[start : start + len(block), place] = column
     flat = values.reshape(-1)[:count].reshape(shape)
-    return flat.astype(dtype.numpy) if dtype.numpy in HALVES else np.array(flat)
+    if dtype.numpy not in HALVES:
+        return np.array(flat)
+    if kind == "uniform":
+        grid = np.float32(2 ** (_FRACTION[dtype] + 1))
+        flat = np.asarray(np.floor(flat * grid) / grid)
+    return flat.astype(dtype.numpy)
 
 
 # ----------------------------------------------------------------------------------------- rows
@@ -127,12 +135,17 @@ def _check(dtype: DType, kind: str) -> None:
         raise DtypeError(f"random draws 'bits' as int64 and {kind!r} not as {dtype}")
 
 
+def check_state(name: str, state: TensorType) -> None:
+    """Raises ShapeError unless this is the type of a generator's state."""
+    if state.shape != (2,) or state.dtype is not dtypes.int64:
+        raise hinted(ShapeError(f"{name} has no state in {state}"), "it is i64[2]: seed and stream")
+
+
 def _random_type(
     state: TensorType, *, shape: tuple[Int, ...], dtype: DType, kind: str
 ) -> TensorType:
     _check(dtype, kind)
-    if state.shape != (2,) or state.dtype is not dtypes.int64:
-        raise hinted(ShapeError(f"random has no state in {state}"), "it is i64[2]: seed and stream")
+    check_state("random", state)
     return TensorType(tuple(shape), dtype, state.device)
 
 
@@ -145,6 +158,10 @@ def _random(state: Any, *, shape: tuple[Int, ...], dtype: DType, kind: str) -> A
     index = row.reshape(index, shape=tuple(shape))
     if kind == "bits":
         return row.philox_bits(seed, stream, index)
+    if kind == "uniform" and dtype in _FRACTION:
+        grid = 2.0 ** (_FRACTION[dtype] + 1)
+        fine = row.philox(seed, stream, index, kind=kind, dtype=dtypes.float32)
+        return row.cast(row.floor(fine * grid) * (1 / grid), dtype=dtype)
     return row.philox(seed, stream, index, kind=kind, dtype=dtype)
 
 
@@ -156,6 +173,8 @@ def _samples() -> list[Sample]:
         ("normal", dtypes.float32),
         ("normal", dtypes.float64),
         ("normal", dtypes.bfloat16),
+        ("uniform", dtypes.bfloat16),
+        ("uniform", dtypes.float16),
         ("bits", dtypes.int64),
     )
     shapes: tuple[tuple[int, ...], ...] = ((3, 7), (), (0, 4), (5,))
@@ -166,7 +185,7 @@ def _samples() -> list[Sample]:
     ]
 
 
-def _by_integers(seed: int, stream: int, block: int) -> list[int]:
+def block_by_integers(seed: int, stream: int, block: int) -> list[int]:
     """The definition, in Python's integers."""
     c = [block % 2**32, block >> 32, stream % 2**32, stream >> 32]
     k = [seed % 2**32, seed >> 32]
@@ -184,7 +203,7 @@ def _by_integers(seed: int, stream: int, block: int) -> list[int]:
 
 def _element(seed: int, stream: int, index: int, kind: str, single: bool) -> float | int:
     per_block = 4 if single else 2
-    words = _by_integers(seed, stream, index // per_block)
+    words = block_by_integers(seed, stream, index // per_block)
     units = words if single else [words[0] + (words[1] << 32), words[2] + (words[3] << 32)]
     place = index % per_block
     if kind == "bits":
@@ -204,6 +223,9 @@ def _reference(state: Array, *, shape: tuple[int, ...], dtype: DType, kind: str)
     seed, stream = (int(v) % 2**64 for v in state)
     single = dtype.numpy.itemsize < 8
     values = [_element(seed, stream, i, kind, single) for i in range(math.prod(shape))]
+    if kind == "uniform" and dtype in _FRACTION:
+        grid = 2 ** (_FRACTION[dtype] + 1)
+        values = [math.floor(value * grid) / grid for value in values]
     plain = np.array(values, np.int64 if kind == "bits" else np.float64)
     return plain.astype(dtype.numpy).reshape(shape)
 
