@@ -183,11 +183,13 @@ def _largest(input: Tensor) -> int:
 # -------------------------------------------------------------------------------------- histograms
 
 
-def _borders(input: Tensor, low: float, high: float, infinite: str) -> tuple[Tensor, Tensor]:
+def _borders(
+    input: Tensor, low: float, high: float, wider: float, infinite: str
+) -> tuple[Tensor, Tensor]:
     """The ends of the range: as given, or where they are equal those of the data.
 
-    Both are 0-dim tensors of the dtype of ``input``. Raises RuntimeError (eagerly, where values
-    are known) when one of them is not finite.
+    Equal ones of the data move by ``wider`` each. Both are 0-dim tensors of the dtype of ``input``.
+    Raises RuntimeError (eagerly, where values are known) when one of them is not finite.
     """
     first, last = (_full((), end, input.dtype) for end in (low, high))
     if low == high and input.numel():
@@ -198,8 +200,10 @@ def _borders(input: Tensor, low: float, high: float, infinite: str) -> tuple[Ten
         if not all(map(math.isfinite, ends)):
             raise RuntimeError(infinite.format(*ends))
     same = apply(OPS["eq"], (first, last), {})
-    wider = (apply(OPS["where"], (same, x + by, x), {}) for x, by in ((first, -1), (last, 1)))
-    first, last = wider
+    first, last = (
+        apply(OPS["where"], (same, end + by, end), {})
+        for end, by in ((first, -wider), (last, wider))
+    )
     return first, last
 
 
@@ -226,7 +230,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     if not all(map(math.isfinite, (min, max))):
         raise RuntimeError(f"torch.histc: range of [{min}, {max}] is not finite")
     infinite = "torch.histc: range of [{}, {}] is not finite"
-    first, last = _borders(values, min, max, infinite)
+    first, last = _borders(values, min, max, 1, infinite)
     inside = apply(OPS["logical_and"], (values >= first, values <= last), {})
     place: Any = (values - first) * bins / (last - first)  # type: ignore[operator]
     place = cast(apply(OPS["where"], (inside, place, 0), {}), dtypes.int64)
@@ -277,7 +281,7 @@ def histogram(
     if input.dtype not in (dtypes.float32, dtypes.float64):
         raise not_implemented("histogramdd", input.dtype)
     values = _reshaped(input.detach(), input.numel())
-    edges = bins.detach() if isinstance(bins, Tensor) else _edges(name, values, bins, range)
+    edges = bins.detach().clone() if isinstance(bins, Tensor) else _edges(name, values, bins, range)
     count = edges.shape[0] - 1
     first, last = edges.select(0, 0), edges.select(0, -1)
     inside = apply(OPS["logical_and"], (values >= first, values <= last), {})
@@ -321,7 +325,7 @@ def _edges(name: str, values: Tensor, bins: int, range: Any) -> Tensor:
     if range is None and not values.numel():
         first, last = _full((), 0, values.dtype), _full((), 1, values.dtype)
     else:
-        first, last = _borders(values, low, high, infinite)
+        first, last = _borders(values, low, high, 0.5, infinite)
     steps = {"shape": (bins + 1,), "dim": 0, "dtype": values.dtype, "start": 0, "step": 1}
     index = apply(OPS["iota"], (), {**steps, "device": CPU})
     step = (last - first) / bins  # type: ignore[operator]

@@ -142,14 +142,14 @@ def cumulative_trapezoid(
 
 @tensor_function(method=False)
 def gradient(
-    input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1
+    input: Tensor, *, spacing: Any = None, dim: Any = None, edge_order: int = 1
 ) -> tuple[Tensor, ...]:
     """The derivative along each dim (or those of ``dim``), from samples: one tensor a dim.
 
     Inside by the parabola through three neighbours, at the borders by the line through two or
-    (``edge_order=2``) the parabola. ``spacing`` is the distance of samples, one for each dim, or
-    the coordinates themselves, a vector for each dim. Raises RuntimeError for dims shorter than
-    ``edge_order + 1``.
+    (``edge_order=2``) the parabola. ``spacing`` is the distance of samples (default 1), one for
+    each dim, or the coordinates themselves, a vector for each dim. Raises RuntimeError for dims
+    shorter than ``edge_order + 1``.
     """
     if not isinstance(input, Tensor):
         raise TypeError(f"gradient(): input must be a Tensor, not {type(input).__name__}")
@@ -179,7 +179,7 @@ def _spacings(input: Tensor, spacing: Any, dims: list[int] | None) -> list[Any]:
     """What was given for each dim."""
     count = input.ndim if dims is None else len(dims)
     if not isinstance(spacing, (list, tuple)):
-        return [spacing] * count
+        return [1 if spacing is None else spacing] * count
     if len(spacing) != count:
         wanted = (
             f"a list of length equal to 'self.dim() = {count}', since dim argument was not given"
