@@ -10,6 +10,7 @@ from graphc import (
     func,
     functions,
     inspect,
+    linalg,
     nn,
     optim,
     random,

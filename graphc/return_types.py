@@ -20,6 +20,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "qr": ("Q", "R"),
     "svd": ("U", "S", "V"),
     "slogdet": ("sign", "logabsdet"),
+    "geqrf": ("a", "tau"),
     "triangular_solve": ("solution", "cloned_coefficient"),
     "lu_unpack": ("P", "L", "U"),
     "linalg_cholesky_ex": ("L", "info"),

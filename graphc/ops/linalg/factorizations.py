@@ -341,7 +341,8 @@ GEQRF = register(
 # -------------------------------------------------------------------------------------------- lu
 
 
-def _lu_type(x: TensorType) -> TensorType:
+def _lu_type(x: TensorType, *, strict: str) -> TensorType:
+    del strict
     if x.ndim < 2:
         raise ShapeError(
             f"linalg.lu: Expected tensor with 2 or more dimensions. Got size: {list(x.shape)} "
@@ -351,7 +352,8 @@ def _lu_type(x: TensorType) -> TensorType:
     return x.with_shape((*x.shape[:-2], x.shape[-2] + 1, x.shape[-1]))
 
 
-def _lu(x: Array) -> Array:
+def _lu(x: Array, *, strict: str) -> Array:
+    """A zero on U's diagonal is an error under the name ``strict``, if there is one."""
     m, n = x.shape[-2:]
     result = np.zeros((*x.shape[:-2], m + 1, n), x.dtype)
     if not result.size or not min(m, n):
@@ -359,7 +361,14 @@ def _lu(x: Array) -> Array:
     lapack = scipy_linalg("the LU factorization").lapack
     getrf = lapack.dgetrf if x.dtype == np.float64 else lapack.sgetrf
     for index, (matrix,) in batches(x):
-        factors, pivots, _ = getrf(matrix)  # a zero on U's diagonal is no error here
+        factors, pivots, info = getrf(matrix)
+        if info > 0 and strict:
+            raise RuntimeError(
+                f"{strict}: {in_batch(x, index)}U[{info},{info}] is zero and using it on lu_solve "
+                "would result in a division by zero. If you still want to perform the "
+                "factorization, consider calling linalg.lu(A, pivot) or "
+                "linalg.lu_factor_ex(A, pivot)"
+            )
         result[index][:m] = factors
         result[index][m, : len(pivots)] = pivots + 1
     return result
@@ -380,11 +389,12 @@ def permuted(x: Any, order: Any) -> Any:
     return row.gather(x, wide, dim=len(x.shape) - 2)
 
 
-def _lu_vjp(g: Any, y: Any, _x: Any) -> tuple[Any]:
+def _lu_vjp(g: Any, y: Any, _x: Any, *, strict: str) -> tuple[Any]:
     """``P L^-T (tril(L^T gL, -1) + triu(gU U^T)) U^-T`` of the leading square.
 
     What lies beside or below it adds to the cotangents of L and U there.
     """
+    del strict
     factors, pivots = lu_parts(y)
     g, _ = lu_parts(g)
     m, n = factors.shape[-2:]
@@ -409,8 +419,9 @@ def _lu_vjp(g: Any, y: Any, _x: Any) -> tuple[Any]:
     return (permuted(whole, row.pivot_order(pivots, size=m, inverse=True)),)
 
 
-def _lu_reference(x: Array) -> Array:
+def _lu_reference(x: Array, *, strict: str) -> Array:
     """Doolittle's elimination with partial pivoting, in float64."""
+    del strict
     a = x.astype(np.float64)
     m, n = a.shape[-2:]
     pivots = np.zeros((*a.shape[:-2], min(m, n)))
@@ -440,7 +451,8 @@ def _lu_samples() -> Iterable[Sample]:
     ):
         for dtype in FLOATS:
             x = np.flip(matrices(shape, dtype, 2), -2).copy()  # so that rows are exchanged
-            yield Sample((x,))
+            yield Sample((x,), {"strict": "lu"})
+    yield Sample((np.array([[1.0, 2.0], [2.0, 4.0]]),), {"strict": ""}, differentiable=False)
 
 
 LU = register(Op("lu", _lu_type, _lu, HOST, _lu_vjp, samples=_lu_samples, reference=_lu_reference))

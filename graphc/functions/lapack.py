@@ -1,0 +1,137 @@
+"""What the functions of linear algebra have in common: arguments, results, info codes.
+
+Matrices are put together by the same helpers as in the gradients of the rows
+(:mod:`graphc.ops.linalg.matrices`), which work on tensors as they work on nodes.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from graphc import dtypes
+from graphc.functions.registry import tensor_function, write_out
+from graphc.ops.rules import row
+from graphc.tensor import Tensor
+
+
+def lapack_function(
+    name: str,
+    *,
+    tensors: int = 1,
+    out: bool = False,
+    method: bool = False,
+    public: bool = False,
+    aliases: tuple[str, ...] = (),
+) -> Callable[[Callable[..., Any]], Any]:
+    """A public function whose first ``tensors`` arguments are tensors.
+
+    ``name`` is the one in errors: ``linalg_svd`` is ``graphc.linalg.svd``, and ``svd`` (``public``)
+    ``graphc.svd``. Tensors given as ``out`` must have the dtype of the result.
+    """
+
+    def register(function: Callable[..., Any]) -> Any:
+        complete = _with_tensors(function, name, tensors)
+        if out:
+            complete = _with_out(complete)
+        return tensor_function(complete, name=name, method=method, public=public, aliases=aliases)
+
+    return register
+
+
+def _with_tensors(function: Callable[..., Any], name: str, count: int) -> Callable[..., Any]:
+    """Refuses anything else in the first arguments, as PyTorch words it."""
+    names = tuple(inspect.signature(function).parameters)[:count]
+
+    @functools.wraps(function)
+    def with_tensors(*args: Any, **kwargs: Any) -> Any:
+        for i, argument in enumerate(names):
+            value = args[i] if i < len(args) else kwargs.get(argument)
+            if (i < len(args) or argument in kwargs) and not isinstance(value, Tensor):
+                place = f" (position {i + 1})" if i < len(args) else ""
+                raise TypeError(
+                    f"{name}(): argument {argument!r}{place} must be Tensor, not "
+                    f"{type(value).__name__}"
+                )
+        return function(*args, **kwargs)
+
+    return with_tensors
+
+
+def _with_out(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def with_out(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        if out is None:
+            return result
+        if isinstance(result, Tensor):
+            return _written(out, result, function.__name__)
+        given = tuple(out)
+        if len(given) != len(result):
+            raise TypeError(
+                f"{function.__name__}(): out has to be {len(result)} tensors, got {len(given)}"
+            )
+        return type(result)(
+            *(_written(o, r, function.__name__) for o, r in zip(given, result, strict=True))
+        )
+
+    return with_out
+
+
+def _written(out: Any, result: Tensor, name: str) -> Tensor:
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if out.dtype is not result.dtype:
+        expected, found = (x.dtype.type_name.lower() for x in (result, out))
+        raise RuntimeError(f"Expected out tensor to have dtype {expected}, but got {found} instead")
+    return write_out(out, result, name)
+
+
+def word(name: str, argument: str, value: Any) -> str:
+    """A string argument. Raises TypeError for anything else."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}(): argument {argument!r} must be str, not {type(value).__name__}")
+    return value
+
+
+def own(x: Any) -> Any:
+    """A part of a packed result as a tensor of its own."""
+    return row.clone(x)
+
+
+def constant(like: Tensor, shape: tuple[int, ...], value: float, dtype: Any = None) -> Any:
+    """A tensor of one value, beside others of the same computation."""
+    attrs = {"value": value, "shape": shape, "dtype": dtype or like.dtype, "device": like.device}
+    return like.__apply__(row.full, (), attrs)
+
+
+def first_true(mask: Any) -> Any:
+    """The position of the first true element of the last dimension, from 1, as int32; 0 if none."""
+    lead, n = tuple(mask.shape[:-1]), mask.shape[-1]
+    if n == 0:
+        return constant(mask, lead, 0, dtypes.int32)
+    dims = (len(lead),)
+    place = row.argmax(row.cast(mask, dtype=dtypes.int32), dims=dims, keepdim=False)
+    found = row.any(mask, dims=dims, keepdim=False)
+    return row.cast(row.where(found, row.add(place, 1), 0), dtype=dtypes.int32)
+
+
+def no_info(x: Tensor) -> Any:
+    """Info codes of matrices none of which failed."""
+    return constant(x, tuple(x.shape[:-2]), 0, dtypes.int32)
+
+
+def ones_where(mask: Any, like: Tensor) -> Any:
+    """A mask as a matrix of the dtype of ``like``."""
+    return row.cast(mask, dtype=like.dtype)
+
+
+__all__ = [
+    "constant",
+    "first_true",
+    "lapack_function",
+    "no_info",
+    "ones_where",
+    "own",
+    "word",
+]
