@@ -14,6 +14,10 @@ class Difference(AssertionError):  # noqa: N818 - a finding, not a mistake
     """The two libraries disagree."""
 
 
+class Inexact(Difference):
+    """They agree but for rounding beyond the tolerance."""
+
+
 def fields(value: tuple[Any, ...]) -> tuple[str, ...] | None:
     """The field names of a named tuple, PyTorch's structure sequences included."""
     if type(value) is tuple:
@@ -22,14 +26,20 @@ def fields(value: tuple[Any, ...]) -> tuple[str, ...] | None:
 
 
 def same(
-    ours: Any, theirs: Any, where: str = "result", loose: float = 1.0, values: bool = True
+    ours: Any,
+    theirs: Any,
+    where: str = "result",
+    loose: float = 1.0,
+    values: bool = True,
+    exact: Any = None,
 ) -> None:
     """Raises Difference unless two nests agree; ``loose`` widens PyTorch's own tolerances.
 
-    Without ``values`` only the form counts (results that are random).
+    Without ``values`` only the form counts (results that are random). ``exact`` is PyTorch's result
+    in float64: where it is given, being as exact as PyTorch is enough.
     """
     if isinstance(theirs, torch.Tensor):
-        _same_tensor(ours, theirs, where, loose, values)
+        _same_tensor(ours, theirs, where, loose, values, exact)
     elif isinstance(theirs, torch.Size):
         if tuple(ours) != tuple(theirs):
             raise Difference(f"{where}: size {tuple(ours)} is not {tuple(theirs)}")
@@ -41,7 +51,7 @@ def same(
         if isinstance(theirs, tuple) and fields(ours) != fields(theirs):
             raise Difference(f"{where}: fields {fields(ours)} are not {fields(theirs)}")
         for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-            same(a, b, f"{where}[{i}]", loose, values)
+            same(a, b, f"{where}[{i}]", loose, values, None if exact is None else exact[i])
     elif isinstance(theirs, dict):
         if list(ours) != list(theirs):
             raise Difference(f"{where}: keys {list(ours)} are not {list(theirs)}")
@@ -60,7 +70,7 @@ def same(
 
 
 def _same_tensor(
-    ours: Any, theirs: torch.Tensor, where: str, loose: float, values: bool = True
+    ours: Any, theirs: torch.Tensor, where: str, loose: float, values: bool, exact: Any
 ) -> None:
     if not isinstance(ours, graphc.Tensor):
         raise Difference(f"{where}: {type(ours).__name__} is not a tensor")
@@ -69,7 +79,28 @@ def _same_tensor(
     if tuple(ours.shape) != tuple(theirs.shape):
         raise Difference(f"{where}: shape {tuple(ours.shape)} is not {tuple(theirs.shape)}")
     if values:
-        close(from_graphc(ours), theirs.detach(), where, loose)
+        try:
+            close(from_graphc(ours), theirs.detach(), where, loose)
+        except Inexact:
+            if exact is None or not as_exact(from_graphc(ours), theirs.detach(), exact.detach()):
+                raise
+
+
+def as_exact(ours: torch.Tensor, theirs: torch.Tensor, exact: torch.Tensor) -> bool:
+    """Whether every element is about as near to the exact result as PyTorch's worst element."""
+    if not theirs.dtype.is_floating_point or not exact.dtype.is_floating_point:
+        return False
+    kept = torch.finfo(theirs.dtype)
+    finite = torch.isfinite(exact) & (exact.abs() <= kept.max) & torch.isfinite(theirs)
+    if not torch.equal(ours[~finite].isnan(), theirs[~finite].isnan()):
+        return False
+    if not torch.isfinite(ours[finite]).all():
+        return False
+    mine, other = ((x.double() - exact.double())[finite].abs() for x in (ours, theirs))
+    scale = exact.double()[finite].abs() + kept.tiny
+    worst = (other / scale).max() if other.numel() else torch.tensor(0.0)
+    allowed = torch.maximum(2 * worst * scale, 2 * other) + 2 * kept.eps * scale
+    return bool((mine <= allowed).all())
 
 
 def close(ours: torch.Tensor, theirs: torch.Tensor, where: str, loose: float = 1.0) -> None:
@@ -82,7 +113,7 @@ def close(ours: torch.Tensor, theirs: torch.Tensor, where: str, loose: float = 1
     except AssertionError as error:
         text = " ".join(str(error).split("\n"))
         shown = f"; {_flat(ours)} against {_flat(theirs)}" if theirs.numel() <= 16 else ""
-        raise Difference(f"{where}: {text}{shown}") from None
+        raise Inexact(f"{where}: {text}{shown}") from None
 
 
 def _flat(tensor: torch.Tensor) -> Any:

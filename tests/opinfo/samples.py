@@ -51,6 +51,17 @@ class Call:
             leaves[i] = tensor
         return unflatten(self.tree, leaves)  # type: ignore[no-any-return]
 
+    def exact(self) -> "Call":
+        """The same call in float64."""
+
+        def wider(leaf: Any) -> Any:
+            if isinstance(leaf, torch.Tensor) and leaf.dtype.is_floating_point:
+                return leaf.detach().double().requires_grad_(leaf.requires_grad)
+            narrow = isinstance(leaf, torch.dtype) and leaf.is_floating_point
+            return torch.float64 if narrow else leaf
+
+        return replace(self, leaves=[wider(leaf) for leaf in self.leaves])
+
     def ours(self, replaced: dict[int, graphc.Tensor] | None = None) -> tuple[Any, Any]:
         """The arguments for graphc: the same numbers in fresh memory."""
         given = replaced or {}
