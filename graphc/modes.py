@@ -19,6 +19,8 @@ class _Modes(threading.local):
     anomaly: bool = False  # remember the line of each operation, look for NaN in gradients
     check_nan: bool = True
     saved_hooks: "tuple[Callable[[Any], Any], Callable[[Any], Any]] | None" = None  # pack, unpack
+    accumulating: bool = True  # a running backward adds to .grad of all leaves
+    saved_refusal: "str | None" = None  # why there may be no such hooks
 
 
 MODES = _Modes()

@@ -35,10 +35,10 @@ class Saved:
 
     __slots__ = ("node", "storage", "unpack", "value", "version")
 
-    def __init__(self, value: Any, storage: Storage, node: "TapeNode | None") -> None:
+    def __init__(self, value: Any, tensor: "Tensor", node: "TapeNode | None") -> None:
         self.value = value
-        self.storage = storage
-        self.version = storage.version
+        self.storage = tensor._storage
+        self.version = tensor._storage.version
         self.node = node
         self.unpack: Callable[[Any], Any] | None = None
 
@@ -93,6 +93,13 @@ class TapeNode(Node):
     def next_functions(self) -> tuple[tuple["Node | None", int], ...]:
         """Where the gradients of this node's inputs go, each with the number of an output."""
         return tuple((n if getattr(n, "requires", False) else None, 0) for n in self.inputs)
+
+    def free(self) -> None:
+        """Lets go of what was saved; another backward through this node is refused then."""
+        if self.custom is not None or any(s is not None for s in self.saved):
+            self.custom = None
+            self.saved = ()
+            self.freed = True
 
     @property
     def metadata(self) -> dict[Any, Any]:
@@ -171,40 +178,40 @@ def record(op: Op, operands: Sequence["Tensor"], attrs: Attrs, result: "Tensor")
         node.location = result._value.builder.locations.get(result._value)
     elif MODES.anomaly:
         node.location = user_location()
+    save_ = Saved if MODES.saved_hooks is None else save
     node.saved = (
-        Saved(result._value, result._storage, None) if uses[0] else None,
+        save_(result._value, result, None) if uses[0] else None,
         *(
-            Saved(t._current(), t._storage, n) if use else None
+            save_(t._current(), t, n) if use else None
             for t, n, use in zip(operands, inputs, uses[1:], strict=True)
         ),
     )
-    if MODES.saved_hooks is not None:
-        _pack(node, (result, *operands))
     return node
 
 
-def _pack(node: TapeNode, values: Sequence["Tensor"]) -> None:
-    """Gives what was saved to the pack hook and keeps what that makes of it."""
+def save(value: Any, tensor: "Tensor", node: TapeNode | None) -> Saved:
+    """Keeps a tensor's value: as it is, or as the pack hook wants it."""
+    kept = Saved(value, tensor, node)
     hooks = MODES.saved_hooks
-    assert hooks is not None
-    before = MODES.grad, MODES.saved_hooks
-    MODES.grad, MODES.saved_hooks = False, None
-    try:
-        for kept, tensor in zip(node.saved, values, strict=True):
-            if kept is not None:
-                kept.value = hooks[0](tensor.detach())
-                kept.unpack = hooks[1]
-    finally:
-        MODES.grad, MODES.saved_hooks = before
+    if hooks is not None:
+        before, MODES.grad, MODES.saved_hooks = MODES.grad, False, None
+        try:
+            kept.value = hooks[0](tensor.detach())
+        finally:
+            MODES.grad, MODES.saved_hooks = before, hooks
+        kept.unpack = hooks[1]
+    return kept
 
 
 def _tape_only(*_args: Any, **_attrs: Any) -> Any:
-    raise RuntimeError("a compiled program appears on the tape only")
+    raise RuntimeError("compiled programs and autograd.Functions appear on the tape only")
 
 
-# Not rows of the registry: they stand on the tape, where the program's own rule runs.
-COMPILED = Op("compiled", _tape_only, _tape_only, Leaf())
-COMPILED_OUTPUT = Op("compiled_output", _tape_only, _tape_only, Leaf())
+# Not rows of the registry: they stand on the tape, where a rule of their own runs.
+COMPILED, COMPILED_OUTPUT, FUNCTION, FUNCTION_OUTPUT = (
+    Op(name, _tape_only, _tape_only, Leaf())
+    for name in ("compiled", "compiled_output", "function", "function_output")
+)
 
 
 def is_spent(tensor: "Tensor") -> bool:

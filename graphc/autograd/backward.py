@@ -8,7 +8,7 @@ import numpy as np
 from graphc.autodiff import backpropagate, pullback
 from graphc.autograd import hooks
 from graphc.functions.promotion import cast
-from graphc.ir import Node, topological
+from graphc.ir import Node, TensorType, topological
 from graphc.modes import MODES
 from graphc.tape import OUTER, Saved, TapeNode
 from graphc.tensor import Tensor, apply
@@ -136,7 +136,7 @@ def _batched_grad(
     allow_unused: bool | None,
     materialize: bool,
 ) -> tuple[Tensor | None, ...]:
-    from graphc.func.vmap import vmap
+    from graphc.func.mapping import vmap
 
     unused: list[bool] = []
 
@@ -222,38 +222,49 @@ def _seeds(
     return seeds
 
 
+FREED = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after "
+    "they have already been freed). Saved intermediate values of the graph are freed when you call "
+    ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
+    "graph a second time or if you need to access saved tensors after calling backward."
+)
+
+
 def _unpack(node: TapeNode) -> list[Tensor | None]:
     """(y, *xs) of a gradient rule: tensors where values were kept."""
     if node.freed:
-        raise RuntimeError(
-            "Trying to backward through the graph a second time (or directly access saved tensors "
-            "after they have already been freed). Saved intermediate values of the graph are freed "
-            "when you call .backward() or autograd.grad(). Specify retain_graph=True if you need "
-            "to backward through the graph a second time or if you need to access saved tensors "
-            f"after calling backward. The operation is {node.op.name}."
-        )
+        raise RuntimeError(f"{FREED} The operation is {node.op.name}.")
     out: list[Tensor | None] = []
     for i, kept in enumerate(node.saved):
         if kept is None:
             out.append(None)
-            continue
-        if kept.unpack is not None:
-            out.append(_unpacked(node, i, kept))
-            continue
-        if kept.storage.version != kept.version:
-            source = node if i == 0 else node.inputs[i - 1]
-            raise RuntimeError(
-                "one of the variables needed for gradient computation has been modified by an "
-                f"inplace operation: [{source.type}], which is "
-                f"{'the output' if i == 0 else f'input {i - 1}'} of {node.op.name}, "
-                f"is at version {kept.storage.version}; expected version {kept.version} instead. "
-                f"Hint: write into a .clone() of it, or after backward{called_at(node)}."
-            )
-        owner = node if i == 0 else kept.node
-        tracked = owner if owner is not None and owner.requires else None
-        source_type = node.type if i == 0 else node.inputs[i - 1].type
-        out.append(Tensor._restore(kept.value, kept.storage, tracked, source_type))
+        elif i == 0:
+            out.append(restored(kept, node, node.type, "the output of", node))
+        else:
+            type_ = node.inputs[i - 1].type
+            out.append(restored(kept, kept.node, type_, f"input {i - 1} of", node))
     return out
+
+
+def restored(
+    kept: Saved, owner: TapeNode | None, type: TensorType, role: str, node: TapeNode | None = None
+) -> Tensor:
+    """A saved value as a tensor in its place on the tape; ``role`` tells errors what it is.
+
+    Raises RuntimeError when it was overwritten since, unless a hook keeps it.
+    """
+    tracked = owner if owner is not None and owner.requires else None
+    if kept.unpack is not None:
+        return _unpacked(kept, tracked, type)
+    if kept.storage.version != kept.version:
+        name = "" if node is None else f" {node.op.name}"
+        raise RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an inplace "
+            f"operation: [{type}], which is {role}{name}, is at version {kept.storage.version}; "
+            f"expected version {kept.version} instead. Hint: write into a .clone() of it, or after "
+            f"backward{'' if node is None else called_at(node)}."
+        )
+    return Tensor._restore(kept.value, kept.storage, tracked, type)
 
 
 def called_at(node: TapeNode) -> str:
@@ -265,7 +276,7 @@ def called_at(node: TapeNode) -> str:
     return f"; it was called at {where} in {where.function}{text}"
 
 
-def _unpacked(node: TapeNode, i: int, kept: Saved) -> Tensor:
+def _unpacked(kept: Saved, tracked: TapeNode | None, type_: TensorType) -> Tensor:
     """What an unpack hook gives back, in its place on the tape."""
     unpack = kept.unpack
     assert unpack is not None
@@ -274,20 +285,15 @@ def _unpacked(node: TapeNode, i: int, kept: Saved) -> Tensor:
         value = unpack(kept.value)
     finally:
         MODES.grad = with_grad
-    expected = node.type if i == 0 else node.inputs[i - 1].type
     if not isinstance(value, Tensor):
         raise TypeError(
             f"Output of saved tensor unpack_hook expected to be a Tensor but got {type(value)}"
         )
     value = _local(value)
-    if value._type.shape != expected.shape or value.dtype is not expected.dtype:
-        raise RuntimeError(
-            f"the unpack hook gave {value._type} in the place of {expected}, saved by "
-            f"{node.op.name}"
-        )
-    owner = node if i == 0 else kept.node
-    tensor: Tensor = Tensor._make(value._current(), expected, value._storage)
-    tensor._node = owner if owner is not None and owner.requires else None
+    if value._type != type_:
+        raise RuntimeError(f"the unpack hook gave {value._type} in the place of {type_}")
+    tensor: Tensor = Tensor._make(value._current(), type_, value._storage)
+    tensor._node = tracked
     return tensor
 
 
@@ -303,13 +309,6 @@ def _run_rule(node: TapeNode, g: Any, wanted: Sequence[bool]) -> Sequence[Any]:
     for op, numbers, attrs in rule.steps:
         values.append(apply(op, [values[i] for i in numbers], attrs))
     return [None if r is None else values[r] for r in rule.results]
-
-
-def _free(node: TapeNode) -> None:
-    if node.custom is not None or any(s is not None for s in node.saved):
-        node.custom = None
-        node.saved = ()
-        node.freed = True
 
 
 def run_backward(
@@ -347,11 +346,11 @@ def run_backward(
         if MODES.anomaly and MODES.check_nan:
             _refuse_nan(node, parts)  # type: ignore[arg-type]
         if not retain_graph:
-            _free(node)  # type: ignore[arg-type]
+            node.free()  # type: ignore[attr-defined]
         return parts
 
-    before = MODES.grad
-    MODES.grad = create_graph
+    before = MODES.grad, MODES.accumulating
+    MODES.grad, MODES.accumulating = create_graph, targets is None
     hooks.RUNNING.passes.append(hooks.Pass(seeds, reaching))
     try:
         leaves = backpropagate(
@@ -361,7 +360,7 @@ def run_backward(
             arrived=arrived,
         )
     finally:
-        MODES.grad = before
+        MODES.grad, MODES.accumulating = before
         hooks.RUNNING.passes.pop()
         if trace is not None:
             trace.location = None

@@ -10,8 +10,8 @@ from graphc.func.gradients import (
     linearize,
     vjp,
 )
+from graphc.func.mapping import vmap
 from graphc.func.modules import functional_call, stack_module_state
-from graphc.func.vmap import vmap
 
 __all__ = [
     "functional_call",

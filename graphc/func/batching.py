@@ -240,10 +240,27 @@ class Batching(Trace):
             self._joined[id(target)] = base, target._storage.version
         base._seen = target._storage.version
 
-    def refuse_value(self, tensor: Tensor) -> None:
-        """What all examples share may be looked at, unless the level outside is a graph."""
-        if self.outer is not None:
-            self.outer.refuse_value(tensor)
+    def value_of(self, tensor: Tensor) -> "np.ndarray[Any, Any]":
+        shared = self._looked_at(tensor)
+        with suspended(self.outer):
+            return shared._array()
+
+    def item(self, tensor: Tensor) -> Any:
+        shared = self._looked_at(tensor)
+        with suspended(self.outer):
+            return shared.item()
+
+    def positions(self, tensor: Tensor) -> Tensor:
+        shared = self._looked_at(tensor)
+        with suspended(self.outer):
+            return shared.nonzero()  # type: ignore[no-any-return]
+
+    def _looked_at(self, tensor: Tensor) -> Tensor:
+        """What all examples share has one value, at the level outside."""
+        left = self.leave(tensor)
+        if left.batched:
+            raise self.value_needed(tensor)
+        return left.tensor
 
     def value_needed(self, tensor: Tensor) -> TraceError:
         return TraceError(

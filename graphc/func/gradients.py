@@ -10,7 +10,7 @@ from typing import Any
 
 from graphc import dtypes
 from graphc.autograd.backward import grad as tape_grad
-from graphc.func.vmap import vmap
+from graphc.func.mapping import vmap
 from graphc.ir import OPS, topological
 from graphc.modes import MODES, enable_grad
 from graphc.tape import OUTER, TapeNode
@@ -351,7 +351,7 @@ def linearize(func: Function, *primals: Any) -> tuple[Any, Function]:
 # --------------------------------------------------------------------------- Jacobians and Hessians
 
 
-def _basis(tensors: list[Tensor]) -> list[Tensor]:
+def unit_vectors(tensors: list[Tensor]) -> list[Tensor]:
     """For each tensor all unit vectors of the whole nest, one after the other in front."""
     total = sum(t.numel() for t in tensors)
     parts = []
@@ -412,7 +412,7 @@ def jacrev(
             found = pull(unflatten(tree, list(cotangents)))
             return (found,) if len(numbers) == 1 else found
 
-        stacked = vmap(one, chunk_size=chunk_size)(*_basis(outputs))
+        stacked = vmap(one, chunk_size=chunk_size)(*unit_vectors(outputs))
         inputs_tree = flatten(stacked)[1]
         columns = flatten(stacked)[0]
         parts, start = [], 0
@@ -460,7 +460,7 @@ def jacfwd(
             return made[1], (made[2] if has_aux else ())
 
         stacked, aux = vmap(one, out_dims=(0, None), randomness=randomness, chunk_size=chunk_size)(
-            *_basis(inputs)
+            *unit_vectors(inputs)
         )
         leaves, tree = flatten(stacked)
         parts = []

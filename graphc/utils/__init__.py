@@ -1,5 +1,5 @@
-"""Things around training: data."""
+"""Things around training: data, checkpointing."""
 
-from graphc.utils import data
+from graphc.utils import checkpoint, data
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data"]
