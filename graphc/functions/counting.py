@@ -184,17 +184,18 @@ def _largest(input: Tensor) -> int:
 
 
 def _borders(
-    input: Tensor, low: float, high: float, wider: float, infinite: str
+    input: Tensor, given: tuple[float, float] | None, wider: float, infinite: str
 ) -> tuple[Tensor, Tensor]:
-    """The ends of the range: as given, or where they are equal those of the data.
+    """The ends of the range, those of the data where none are given.
 
-    Equal ones of the data move by ``wider`` each. Both are 0-dim tensors of the dtype of ``input``.
+    Equal ones move by ``wider`` each. Both are 0-dim tensors of the dtype of ``input``.
     Raises RuntimeError (eagerly, where values are known) when one of them is not finite.
     """
-    first, last = (_full((), end, input.dtype) for end in (low, high))
-    if low == high and input.numel():
+    if given is None:
         dims = {"dims": tuple(range(input.ndim)), "keepdim": False}
         first, last = (apply(OPS[extreme], (input,), dims) for extreme in ("amin", "amax"))
+    else:
+        first, last = (_full((), end, input.dtype) for end in given)
     if not first._traced:
         ends = first.item(), last.item()
         if not all(map(math.isfinite, ends)):
@@ -230,7 +231,8 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     if not all(map(math.isfinite, (min, max))):
         raise RuntimeError(f"torch.histc: range of [{min}, {max}] is not finite")
     infinite = "torch.histc: range of [{}, {}] is not finite"
-    first, last = _borders(values, min, max, 1, infinite)
+    given = None if min == max and values.numel() else (min, max)
+    first, last = _borders(values, given, 1, infinite)
     inside = apply(OPS["logical_and"], (values >= first, values <= last), {})
     place: Any = (values - first) * bins / (last - first)  # type: ignore[operator]
     place = cast(apply(OPS["where"], (inside, place, 0), {}), dtypes.int64)
@@ -316,16 +318,14 @@ def _check_weight(name: str, input: Tensor, weight: Tensor | None) -> None:
 
 def _edges(name: str, values: Tensor, bins: int, range: Any) -> Tensor:
     """``bins + 1`` evenly spaced numbers, counted from both ends so that both are exact."""
-    low, high = (0.0, 0.0) if range is None else range
-    if low > high:
+    if range is not None and range[0] > range[1]:
         raise RuntimeError(
-            f"{name}: min should not exceed max, but got min {low} max {high} for dimension 0"
+            f"{name}: min should not exceed max, but got min {range[0]} max {range[1]} for "
+            "dimension 0"
         )
+    given = (0, 1) if range is None and not values.numel() else range
     infinite = f"{name}: dimension 0's range [{{}}, {{}}] is not finite"
-    if range is None and not values.numel():
-        first, last = _full((), 0, values.dtype), _full((), 1, values.dtype)
-    else:
-        first, last = _borders(values, low, high, 0.5, infinite)
+    first, last = _borders(values, given, 0.5, infinite)
     steps = {"shape": (bins + 1,), "dim": 0, "dtype": values.dtype, "start": 0, "step": 1}
     index = apply(OPS["iota"], (), {**steps, "device": CPU})
     step = (last - first) / bins  # type: ignore[operator]
