@@ -12,8 +12,6 @@ from graphc.functions.factory import checked_size, factory, one_size, refuse_res
 from graphc.functions.promotion import cast
 from graphc.functions.registry import tensor_function
 from graphc.generator import Generator, checked_integers, default_generator, draw
-from graphc.ir import CPU
-from graphc.modes import MODES
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
 
@@ -138,29 +136,9 @@ randint_like = like_function(
 
 @factory
 def randperm(n: int, *, generator: Generator | None = None, dtype: DType | None = None) -> Tensor:
-    """The integers below ``n`` in random order: the ranks of ``n`` random numbers."""
+    """The integers below ``n`` in random order: that of ``n`` random numbers."""
     if n < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
     keys = draw("bits", (n,), dtypes.int64, generator)
-    ranks = _ranks(keys) if MODES.trace is None else _compared(keys)
-    return cast(ranks, dtype or dtypes.int64)
-
-
-def _ranks(keys: Tensor) -> Tensor:
-    order = np.argsort(keys._array(), kind="stable")
-    ranks = np.empty(order.size, np.int64)
-    ranks[order] = np.arange(order.size)
-    return Tensor._make(ranks)  # type: ignore[no-any-return]
-
-
-def _compared(keys: Tensor) -> Tensor:
-    """The same inside a graph: how many keys are smaller, or equal and earlier."""
-    n = keys.numel()
-    column, row = (apply(OPS["reshape"], (keys,), {"shape": s}) for s in ((n, 1), (1, n)))
-    places = {"dim": 0, "dtype": dtypes.int64, "start": 0, "step": 1, "device": CPU}
-    place = apply(OPS["iota"], (), {"shape": (n,), **places})
-    earlier = apply(OPS["lt"], (place, apply(OPS["reshape"], (place,), {"shape": (n, 1)})), {})
-    below = apply(OPS["lt"], (row, column), {})
-    tied = apply(OPS["logical_and"], (apply(OPS["eq"], (row, column), {}), earlier), {})
-    counted = cast(apply(OPS["logical_or"], (below, tied), {}), dtypes.int64)
-    return apply(OPS["sum"], (counted,), {"dims": (1,), "keepdim": False})
+    order = apply(OPS["argsort"], (keys,), {"dim": 0, "descending": False, "first": n})
+    return cast(order, dtype or dtypes.int64)
