@@ -381,7 +381,8 @@ class _Specialising:
                 if i.node is leaf._value:
                     return Input(n)
             return Output(self._output(leaf), item=True)
-        root = leaf if leaf._base is None else leaf._base
+        base = leaf._root()
+        root = leaf if base is None else base
         if root._origin is not None:
             of: Result = Input(self._number_of(root._origin))
         elif leaf is root:

@@ -214,8 +214,8 @@ class Tensor(Arithmetic):
         if self._shadow_array is None:
             if self._origin is not None:
                 self._shadow_array = self._origin._value
-            elif self._base is not None:
-                layout = self._base._layout()
+            elif (base := self._root()) is not None:
+                layout = base._layout()
                 for op, attrs in self._view:
                     layout = op.evaluate(layout, **attrs)
                 self._shadow_array = layout
@@ -223,9 +223,23 @@ class Tensor(Arithmetic):
                 self._shadow_array = np.empty(self.shape, self.dtype.numpy)
         return self._shadow_array
 
+    def _root(self) -> "Tensor | None":
+        """The tensor whose memory this one is a view of; None when the memory is its own.
+
+        A base that changed its shape in place is a view of its own memory now, and one that took
+        over other memory has left this one behind.
+        """
+        base = self._base
+        if base is not None and (base._base is not None or base._storage is not self._storage):
+            base = base._base
+            if base is None or base._storage is not self._storage:
+                base, self._view = None, ()
+            self._base = base
+        return base
+
     def _sync(self) -> None:
         """A view catches up with in-place writes through its base or another view."""
-        base = self._base
+        base = self._root()
         if base is not None and (base._node is not None or isinstance(base._value, Node)):
             current = base
             for op, attrs in self._view:
@@ -383,7 +397,8 @@ class Tensor(Arithmetic):
                 "use the form without the trailing underscore"
             )
         me._tracked()
-        base = me if me._base is None else me._base
+        root = me._root()
+        base = me if root is None else root
         cut = any(op.name == "stop_gradient" for op, _ in me._view)
         if MODES.grad and (me._requires_grad or (base._requires_grad and not cut)):
             leaf = me is base or me._requires_grad
@@ -550,7 +565,8 @@ def _link(result: Tensor, source: Tensor, op: Op, attrs: Attrs) -> None:
     if not _shares(shown, layout):
         return
     result._shadow_array = None if shown is result._value else shown
-    result._base = source if source._base is None else source._base
+    root = source._root()
+    result._base = source if root is None else root
     result._view = (*source._view, (op, attrs))
     result._storage = source._storage
     result._seen = source._storage.version

@@ -106,7 +106,7 @@ class Trace:
         found = self._twins.get(id(tensor))
         if found is not None:
             return found
-        base = tensor._base
+        base = tensor._root()
         if base is not None and self.use_bases:
             self.base_owners.setdefault(id(base), tensor)
             found = self.twin(base)
