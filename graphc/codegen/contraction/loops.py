@@ -387,7 +387,7 @@ class _Builder:
         """
         phase, plan = self.frame.nest.epilogue, self.frame.plan
         written = {store.buffer for store in phase.stores}
-        if not loops or any(store.add for store in phase.stores) or written & loaded(phase):
+        if not loops or any(store.combine for store in phase.stores) or written & loaded(phase):
             return 0
         end, width = loops[-1].end, self.frame.width
         if not end.isdigit():
