@@ -128,7 +128,8 @@ def _statements(body: tuple[Statement, ...], to: Mapping[str, Int]) -> tuple[Sta
 def phase_with(phase: Phase, to: Mapping[str, Int]) -> Phase:
     """The epilogue with symbols replaced by name."""
     stores = tuple(
-        Store(s.buffer, substitute(s.index, to), expr_with(s.expr, to), s.combine) for s in phase.stores
+        Store(s.buffer, substitute(s.index, to), expr_with(s.expr, to), s.combine)
+        for s in phase.stores
     )
     return replace(phase, body=_statements(phase.body, to), stores=stores)
 
