@@ -21,6 +21,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "svd": ("U", "S", "V"),
     "slogdet": ("sign", "logabsdet"),
     "geqrf": ("a", "tau"),
+    "_lu_with_info": ("LU", "pivots", "info"),
     "triangular_solve": ("solution", "cloned_coefficient"),
     "lu_unpack": ("P", "L", "U"),
     "linalg_cholesky_ex": ("L", "info"),

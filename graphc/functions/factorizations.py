@@ -31,7 +31,7 @@ from graphc.ops.linalg.matrices import (
     solve_upper,
     transposed,
 )
-from graphc.ops.rules import row, zeros_like
+from graphc.ops.rules import row
 from graphc.tensor import Tensor
 
 # -------------------------------------------------------------------------------------- cholesky
@@ -73,7 +73,7 @@ def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """The Cholesky factor, as ``linalg.cholesky``."""
     check_matrix("cholesky", input, "A")
     if not input.numel():
-        return zeros_like(input)
+        return own(input)
     check_kernel("cholesky_cpu", input)
     return _cholesky("cholesky", input, upper, "cholesky")
 
@@ -288,7 +288,9 @@ def lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) 
     """The packed LU factors and pivots, with ``get_infos`` also the info codes."""
     factors, pivots = lu_factors(A, pivot)
     infos = (singular_at(factors),) if get_infos else ()
-    result = (factors, pivots, *infos)
+    result: Any = (factors, pivots, *infos)
+    if get_infos:
+        result = return_types._lu_with_info(*result)
     if out is None:
         return result
     if len(out) != len(result):

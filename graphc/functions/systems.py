@@ -328,7 +328,7 @@ def linalg_lstsq(
     gives the rank, 'gelsd' and 'gelss' also the singular values, where those up to ``rcond`` times
     the largest count as zero (default: eps times the larger size). Residuals are the squared
     distances ``[..., k]`` where m > n, by 'gels' and where every matrix has full rank by 'gelsd'
-    and 'gelss'. What a driver does not give is empty.
+    and 'gelss'. What a driver does not give is empty. Singular values have no gradient here.
     """
     name = "torch.linalg.lstsq"
     if input.ndim < 2:
@@ -360,9 +360,8 @@ def linalg_lstsq(
     right = as_column(b) if vector else b
     packed = row.lstsq(input, right, rcond=cut, driver=driver)
     x, values, rank = lstsq_parts(packed, m, n, right.shape[-1])
-    empty = constant(input, (0,), 0)
     ranks: Any = constant(input, (0,), 0, dtypes.int64)
-    residuals = empty
+    residuals = _none_of(x)
     full = driver == "gels"
     if driver != "gels":
         ranks = row.cast(_of_stack(rank, input), dtype=dtypes.int64)
@@ -370,9 +369,17 @@ def linalg_lstsq(
     if m > n and full:
         off = row.square(product(input, x) - right)
         residuals = row.sum(off, dims=(off.ndim - 2,), keepdim=False)
-    spectrum = own(_of_stack(values, input)) if driver in ("gelsd", "gelss") else empty
+    spectrum = constant(input, (0,), 0)
+    if driver in ("gelsd", "gelss"):
+        spectrum = _of_stack(values, input).detach()
     x = row.reshape(x, shape=tuple(x.shape[:-1])) if vector else x
     return return_types.linalg_lstsq(own(x), residuals, ranks, spectrum)
+
+
+def _none_of(x: Any) -> Any:
+    """An empty vector that depends on ``x``."""
+    flat = row.reshape(x, shape=(math.prod(x.shape),))
+    return own(row.slice(flat, starts=(0,), stops=(0,), steps=(1,)))
 
 
 def _of_stack(x: Any, input: Tensor) -> Any:

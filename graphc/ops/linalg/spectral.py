@@ -225,12 +225,13 @@ def eigh_parts(packed: Any) -> tuple[Any, Any]:
 
 
 def _eigh_vjp(g: Any, y: Any, _x: Any, *, lower: bool) -> tuple[Any]:
-    """``V (diag(gw) + (V^T gV) / E) V^T`` with ``E[i, j] = w[j] - w[i]``."""
+    """``V (diag(gw) + skew(V^T gV) / 2E) V^T``, symmetric, with ``E[i, j] = w[j] - w[i]``."""
     del lower
     values, v = eigh_parts(y)
     gw, gv = eigh_parts(g)
     across = _differences(values)
-    coupled = quotient(product(transposed(v), gv), across)
+    turned = product(transposed(v), gv)
+    coupled = quotient((turned - transposed(turned)) * 0.5, across)
     inner = row.where(on_diagonal(coupled), diagonal_matrix(gw), coupled)
     return (product(v, inner, transposed(v)),)
 
