@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 
 from graphc.codegen import C, render_kernel
 from graphc.dtypes import bfloat16, float16, float32, float64, int32, int64
-from graphc.kernel import Axis, Const, Contraction, Kernel, Let, Load, Param, Phase, Ref, Store
+from graphc.kernel import (
+    Axis,
+    Combine,
+    Const,
+    Contraction,
+    Kernel,
+    Let,
+    Load,
+    Param,
+    Phase,
+    Ref,
+    Store,
+)
 from graphc.sizes import evaluate as size_value
 from graphc.sizes import symbol
 from tests.codegen import execution
@@ -224,7 +236,7 @@ def test_epilogue_with_residual_and_two_outputs():
         stores=(
             Store("out", at, Ref("total", float32)),
             Store("turned_out", n.index * 70 + m.index, Ref("acc", float32)),
-            Store("sums", at, Ref("total", float32), add=True),
+            Store("sums", at, Ref("total", float32), Combine.SUM),
         ),
     )
     extra = (
