@@ -83,7 +83,7 @@ def _iota(
     wide = np.float64 if dtype.is_floating_point else np.int64
     line = np.arange(shape[dim], dtype=wide) * wide(step) + wide(start)
     view = line.astype(dtype.numpy).reshape([-1 if i == dim else 1 for i in range(len(shape))])
-    return np.ascontiguousarray(np.broadcast_to(view, shape))
+    return np.array(np.broadcast_to(view, shape), order="C")  # NumPy makes the latter read-only
 
 
 def _iota_value(
