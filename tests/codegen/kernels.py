@@ -291,6 +291,70 @@ def sort(
     return Kernel("sort", params, (nest,), sizes)
 
 
+def scan(
+    combine: str,
+    shape: tuple[Int, ...],
+    dim: int,
+    kind: dtype = float32,
+    reverse: bool = False,
+    work: int = MUCH,
+    sizes: tuple[str, ...] = (),
+) -> Kernel:
+    """y = x joined along a dimension; a recurrence scales with x and adds z."""
+    inputs = ("x", "z") if combine == "recurrence" else ("x",)
+    result = int64 if combine in ("max", "min") else kind
+    nest = Template(
+        "scan",
+        (
+            ("inputs", inputs),
+            ("outputs", ("y",)),
+            ("lead", product(shape[:dim])),
+            ("length", shape[dim]),
+            ("inner", product(shape[dim + 1 :])),
+            ("lengths", (shape[dim],) * (len(inputs) + 1)),
+            ("scratch", 0),
+            ("combine", combine),
+            ("reverse", reverse),
+        ),
+        work,
+    )
+    params = (*(Param(x, kind, shape) for x in inputs), Param("y", result, shape, written=True))
+    return Kernel("scan", params, (nest,), sizes)
+
+
+def search(
+    rows: Int,
+    each: int,
+    length: int,
+    common: bool = False,
+    right: bool = False,
+    kind: dtype = float32,
+    sizes: tuple[str, ...] = (),
+) -> Kernel:
+    """y = places of the values x in the sorted sequences z, a single one when ``common``."""
+    nest = Template(
+        "search",
+        (
+            ("inputs", ("x", "z")),
+            ("outputs", ("y",)),
+            ("lead", rows),
+            ("length", each),
+            ("inner", 1),
+            ("lengths", (each, length, each)),
+            ("scratch", 0),
+            ("common", common),
+            ("right", right),
+        ),
+        MUCH,
+    )
+    params = (
+        Param("x", kind, (rows, each)),
+        Param("z", kind, (1 if common else rows, length)),
+        Param("y", int64, (rows, each), written=True),
+    )
+    return Kernel("search", params, (nest,), sizes)
+
+
 def golden_kernels() -> dict[str, Kernel]:
     """The kernels whose text is kept, by the name of their file."""
     return {
@@ -309,5 +373,11 @@ def golden_kernels() -> dict[str, Kernel]:
         "sort": sort((256, 1000), 1),
         "sort_across": sort((8, 100, 5), 1, kind=bfloat16, descending=True, work=LITTLE),
         "sort_first": sort((64, 30000), 1, first=5, kind=int64),
+        "scan": scan("sum", (256, 1000), 1),
+        "scan_across": scan("max", (8, 100, 500), 1, kind=float32),
+        "scan_backwards": scan("recurrence", (100, 500), 0, kind=bfloat16, reverse=True),
+        "scan_logarithms": scan("log", (64, 30), 1, reverse=True, work=LITTLE),
+        "search": search(30000, 1, 100, common=True, right=True),
+        "search_rows": search(64, 5, 100, kind=int64),
         "any_size": softmax(symbol("n"), 10, sizes=("n",)),
     }
