@@ -217,7 +217,7 @@ int main(int, char **paths) {
 
 
 def on_host(kernel: Kernel, call: str, x: Array, z: Array, want: Array, folder: Any) -> Array:
-    """What a kernel for CUDA computes as a grid of one block of four threads, which runs anywhere."""
+    """What a kernel for CUDA computes as one block of four threads, which runs anywhere."""
     kinds = {param.name: CUDA.storage(param.dtype) for param in kernel.params}
     numbers = f"#define T {kinds['x']}\n#define R {kinds['y']}\n#define COUNT {x.size}\n"
     numbers += f"#define TERMS {z.size}\n#define CALL {call}\n"
