@@ -60,7 +60,7 @@ class Question:
         """The answer now; None where the trace would have taken another course with it."""
         if not self.positions:
             return value if value.tobytes() == self.answer.tobytes() else None
-        found = np.argwhere(value)
+        found = np.ascontiguousarray(np.argwhere(value))
         return found if found.shape == self.answer.shape else None
 
 
@@ -110,7 +110,7 @@ class Course:
         else:
             place = inputs.index(node)
             value = np.array(self.given()[place])  # a copy: the caller may write it later
-        answer = np.argwhere(value) if positions else value
+        answer = np.ascontiguousarray(np.argwhere(value)) if positions else value
         answer.flags.writeable = False
         self.steps.append(Question(late, place, answer, positions, text))
         return answer

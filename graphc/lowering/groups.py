@@ -253,6 +253,8 @@ class Grouping:
         for _ in range(4):
             rows = _leading(place, group.rows)
             if rows is not None:
+                if not set(rows) <= set(axes):
+                    return None  # a place that is looked up in memory, of any row
                 break
             found = next(divisions(place), None)
             if found is None:

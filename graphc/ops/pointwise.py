@@ -159,24 +159,20 @@ POW = binary(
 )
 
 
-def _integer_division(name: str) -> Any:
-    """Refuses zeros in integer divisors, as PyTorch does."""
-
-    def check(b: Array) -> None:
-        if b.dtype.kind in "iu" and not np.all(b):
-            raise RuntimeError(f"ZeroDivisionError: {name} of integers by zero")
-
-    return check
+def _refuse_zeros(name: str, a: Array, b: Array) -> None:
+    """Refuses zeros in integer divisors where anything is divided, as PyTorch does."""
+    if a.size and b.dtype.kind in "iu" and not np.all(b):
+        raise RuntimeError(f"ZeroDivisionError: {name} of integers by zero")
 
 
 def _fmod(a: Array, b: Array) -> Array:
-    _integer_division("fmod")(b)
+    _refuse_zeros("fmod", a, b)
     return np.fmod(a, b)
 
 
 def _remainder(a: Array, b: Array) -> Array:
     """The sign of the divisor, except that a zero keeps the sign of the dividend."""
-    _integer_division("remainder")(b)
+    _refuse_zeros("remainder", a, b)
     if a.dtype.kind in "iu":
         return np.remainder(a, b)
     rest = np.fmod(a, b)
@@ -184,7 +180,7 @@ def _remainder(a: Array, b: Array) -> Array:
 
 
 def _floor_divide(a: Array, b: Array) -> Array:
-    _integer_division("floor_divide")(b)
+    _refuse_zeros("floor_divide", a, b)
     if a.dtype.kind in "iu":
         return np.floor_divide(a, b)
     rest = np.fmod(a, b)
@@ -197,7 +193,7 @@ def _floor_divide(a: Array, b: Array) -> Array:
 
 
 def _trunc_divide(a: Array, b: Array) -> Array:
-    _integer_division("trunc_divide")(b)
+    _refuse_zeros("trunc_divide", a, b)
     if a.dtype.kind in "iu":
         down = np.floor_divide(a, b)
         return np.where((down < 0) & (down * b != a), down + np.ones_like(down), down)

@@ -169,6 +169,8 @@ class _Maker:
 
     def _write(self, line: Line, text: str, names: list[str]) -> None:
         target = self.values[names[0]]
+        if any(step == 0 and n > 1 for step, n in zip(target.stride(), target.shape, strict=True)):
+            return  # which of the elements that share a place is written last?
         try:
             exec(text, {"torch": torch}, dict(self.values))
         except (RuntimeError, IndexError, ValueError, TypeError):

@@ -356,6 +356,14 @@ def test_gathers_are_composed_and_scatters_run_in_order() -> None:
     check(graph, arguments(graph, -5, 5))
 
 
+def test_a_reduction_that_is_looked_up_goes_through_memory() -> None:
+    def build(x: Node, at: Node) -> Node:
+        return row.take(row.sum(x, dims=(0,), keepdim=False), at, dim=0)
+
+    graph = graph_of(build, (3, 3), (3,), kinds=(F32, dtypes.int64))
+    assert len(kernel_names(check(graph, arguments(graph, -3, 3)))) == 2
+
+
 @pytest.mark.parametrize("add", [True, False])
 @pytest.mark.parametrize(("dim", "shape"), [(0, (7, 4, 3)), (2, (5, 4, 9)), (1, (2, 6, 3))])
 def test_scatters(add: bool, dim: int, shape: tuple[int, ...]) -> None:
