@@ -37,7 +37,7 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
 
 
 def _pair(name: str, input: Tensor, target: Tensor) -> tuple[Any, Any]:
-    """Both promoted and broadcast; unequal sizes are most often a mistake, so they are told."""
+    """Both broadcast, then promoted; unequal sizes are most often a mistake, so they are told."""
     if tuple(input.shape) != tuple(target.shape):
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size "
@@ -45,8 +45,7 @@ def _pair(name: str, input: Tensor, target: Tensor) -> tuple[Any, Any]:
             f"Please ensure they have the same size. ({name})",
             stacklevel=4,
         )
-    x, t = promoted(name, input, target)
-    return tuple(broadcast_tensors(x, t))  # type: ignore[return-value]
+    return tuple(promoted(name, *broadcast_tensors(input, target)))  # type: ignore[return-value]
 
 
 def _weighted(loss: Any, weight: Tensor | None, reduction: str) -> Tensor:
