@@ -400,7 +400,8 @@ class Tensor(Arithmetic):
         root = me._root()
         base = me if root is None else root
         cut = any(op.name == "stop_gradient" for op, _ in me._view)
-        if MODES.grad and (me._requires_grad or (base._requires_grad and not cut)):
+        of_leaf = (base._requires_grad and not cut) or (me is not base and _shows_leaf(me, base))
+        if MODES.grad and (me._requires_grad or of_leaf):
             leaf = me is base or me._requires_grad
             what = "a leaf Variable" if leaf else "a view of a leaf Variable"
             raise RuntimeError(
@@ -413,7 +414,9 @@ class Tensor(Arithmetic):
                 "a single memory location. Please clone() the tensor before performing the "
                 "operation."
             )
-        tracked = MODES.grad and (new._tracked() or me._tracked() or base._node is not None)
+        tracked = MODES.grad and (
+            new._tracked() or me._tracked() or (base._node is not None and not cut)
+        )
         symbolic = isinstance(base._value, Node)
         value: Tensor | None = None
         if (symbolic or (tracked and not cut)) and me is not base:
@@ -462,6 +465,16 @@ class HookHandle:
 
     def __exit__(self, *_exc: object) -> None:
         self.remove()
+
+
+def _shows_leaf(view: Tensor, base: Tensor) -> bool:
+    """Whether a view was taken of a leaf that is itself a view, of a base without gradients."""
+    if view._node is None or base._node is not None:
+        return False
+    node: Node = view._node
+    while node.op.put is not None:
+        node = node.inputs[0]
+    return isinstance(node, TapeNode) and node.tensor is not None
 
 
 def _put(base: Tensor, view: View, new: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """``backward`` and ``grad``: walking the tape that operations left behind."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -85,9 +86,11 @@ def grad(
     has one more dimension in front, over which the gradient is vectorised.
     """
     if not only_inputs:
-        raise ValueError(
+        warnings.warn(
             "only_inputs argument is deprecated and is ignored now (defaults to True). To "
-            "accumulate gradient for other parts of the graph, please use backward."
+            "accumulate gradient for other parts of the graph, please use backward.",
+            FutureWarning,
+            stacklevel=2,
         )
     if materialize_grads and allow_unused is False:
         raise ValueError(
@@ -104,7 +107,7 @@ def grad(
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     for t in given:
         if not isinstance(t, Tensor):
-            raise TypeError(f"all inputs have to be Tensors, but got {type(t).__name__}")
+            raise RuntimeError(f"all inputs have to be Tensors, but got {type(t).__name__}")
     wanted = [_local(t) for t in given]
     for t in wanted:
         if not t.requires_grad:

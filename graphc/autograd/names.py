@@ -48,8 +48,6 @@ def backward_name(row: str, attrs: Mapping[str, Any], inputs: Sequence[Node]) ->
         number = int(inputs[1].type.ndim > 0 or getattr(inputs[1], "requires", False))
     elif row in ("clamp", "clamp_min", "clamp_max"):
         stem, number = "Clamp", 1
-    elif row == "slice" and _picks(attrs, inputs):
-        stem = "Select"
     return f"{stem}Backward{number}"
 
 
@@ -60,9 +58,3 @@ def _product(inputs: Sequence[Node]) -> str:
     if ranks == (2, 1):
         return "Mv"
     return "Mm" if max(ranks) == 2 else "Bmm"
-
-
-def _picks(attrs: Mapping[str, Any], inputs: Sequence[Node]) -> bool:
-    """Whether a slice shows one position of a dimension, as an integer index does."""
-    bounds = zip(attrs["starts"], attrs["stops"], inputs[0].type.shape, strict=True)
-    return any(stop - start == 1 and size != 1 for start, stop, size in bounds)

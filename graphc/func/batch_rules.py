@@ -5,6 +5,7 @@ count their dimensions from one further, a contraction gets one more letter, a d
 carried out. Any other row is applied to one example after the other, and the results are stacked.
 """
 
+import math
 import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -197,6 +198,40 @@ def _expand(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
     return apply(op, [xs[0].tensor], {"shape": (size, *attrs["shape"])})
 
 
+def _diagonal(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
+    moved = {**attrs, "dim1": attrs["dim1"] + 1, "dim2": attrs["dim2"] + 1}
+    return apply(op, [full_batch(x, size) for x in xs], moved)
+
+
+def _as_strided(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
+    """The examples stand one after the other in memory."""
+    count = math.prod(xs[0].shape)
+    moved = {
+        **attrs,
+        "size": (size, *attrs["size"]),
+        "stride": (count, *attrs["stride"]),
+    }
+    return apply(op, [_reshape(xs[0].tensor, (size * count,))], moved)
+
+
+def _searchsorted(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
+    """Rows of values, each with a sorted sequence of its own, or all with the same one."""
+    values, sequences = xs
+    rows, count = values.shape
+    flat = _reshape(full_batch(values, size), (size * rows, count))
+    line = sequences.tensor
+    if sequences.batched or sequences.shape[0] != 1:
+        shape = (size, rows, sequences.shape[1])
+        line = apply(OPS["expand"], (full_batch(sequences, size),), {"shape": shape})
+        line = _reshape(line, (size * rows, sequences.shape[1]))
+    return _reshape(apply(op, (flat, line), attrs), (size, rows, count))
+
+
+def _together(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
+    """Rows that take dimensions in front of those they work on, the same for all operands."""
+    return apply(op, [full_batch(x, size) for x in xs], attrs)
+
+
 # ------------------------------------------------------------------------------ gather and scatter
 
 
@@ -266,27 +301,35 @@ def _put_index(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
     return _moved(_reshape(made, (size, x.shape[dim], *way.rest)), _inverse(way.order))
 
 
+# Rows that draw from a generator: the first operand is its state.
+RANDOM = frozenset({"binomial", "poisson", "random"})
+
+_BY_ATTRIBUTE = (
+    "argsort cat cummax_index cummin_index cumprod cumsum flip fold gather gather_windows "
+    "log_softmax logcumsumexp logsumexp mean median_place recurrence scatter scatter_fold softmax "
+    "spread_windows var vector_norm window"
+)
+_MATRICES = (
+    "cholesky cofactors det eigh eigvalsh geqrf inv lu matrix_exp pivot_order qr slogdet solve "
+    "solve_triangular svd svdvals"
+)
+
 RULES: dict[str, Rule] = {
-    "cat": _dims,
+    **dict.fromkeys(_BY_ATTRIBUTE.split(), _dims),
+    **dict.fromkeys(_MATRICES.split(), _broadcast),
+    "as_strided": _as_strided,
+    "diagonal": _diagonal,
     "dilate": _per_dim(steps=1),
     "expand": _expand,
-    "flip": _dims,
-    "fold": _dims,
-    "gather": _dims,
-    "gather_windows": _dims,
-    "log_softmax": _dims,
-    "logsumexp": _dims,
-    "mean": _dims,
+    "lstsq": _together,
     "pad": _per_dim(before=0, after=0),
     "permute": _permute,
+    "put_diagonal": _diagonal,
     "put_index": _put_index,
     "put_slice": _per_dim(starts=0, stops=None, steps=1),
     "reshape": _per_dim(shape=None),
-    "scatter": _dims,
+    "searchsorted": _searchsorted,
     "slice": _per_dim(starts=0, stops=None, steps=1),
-    "softmax": _dims,
-    "spread_windows": _dims,
     "take": _take,
-    "var": _dims,
-    "window": _dims,
+    "unless_needed": _together,
 }

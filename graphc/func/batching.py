@@ -16,8 +16,8 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.errors import Location, TraceError, user_location
-from graphc.func.batch_rules import Operand, batched_apply
-from graphc.ir import INPUT, OPS, Attrs, Builder, Decompose, Node, Op, TensorType, infer_type
+from graphc.func.batch_rules import RANDOM, Operand, batched_apply, full_batch, one_by_one
+from graphc.ir import INPUT, Attrs, Builder, Decompose, Node, Op, TensorType, infer_type
 from graphc.modes import MODES
 from graphc.tape import TapeNode, outer_node
 from graphc.tensor import Tensor, apply, number
@@ -56,7 +56,7 @@ class _BatchBuilder(Builder):
         infer_type(op, [n.type for n in nodes], attrs)  # errors speak of one example
         given = [Operand(n.physical, n.batched) for n in nodes]  # type: ignore[attr-defined]
         with suspended(self._outer):
-            if op.name == "random":
+            if op.name in RANDOM:
                 made = self._random(op, given, attrs)
             elif any(x.batched for x in given):
                 made = batched_apply(op, given, attrs, self._size, partial(_expanded, op, nodes))
@@ -77,10 +77,15 @@ class _BatchBuilder(Builder):
                 "the 'same' or 'different' randomness flags on vmap or perform the randomness "
                 "operation out of vmap"
             )
-        different = self._randomness == "different"
-        if different:
-            attrs = {**attrs, "shape": (self._size, *attrs["shape"])}
-        return Operand(apply(op, [x.tensor for x in given], attrs), different)
+        if self._randomness == "different":
+            if op.name == "random":
+                attrs = {**attrs, "shape": (self._size, *attrs["shape"])}
+                return Operand(apply(op, [given[0].tensor], attrs), True)
+            spread = [full_batch(x, self._size) for x in given[1:]]
+            return Operand(apply(op, [given[0].tensor, *spread], attrs), True)
+        if not any(x.batched for x in given):
+            return Operand(apply(op, [x.tensor for x in given], attrs), False)
+        return Operand(one_by_one(op, given, attrs, self._size), True)  # the same state for each
 
 
 def _expanded(op: Op, nodes: Sequence[Node], attrs: Attrs) -> Operand:
@@ -231,10 +236,8 @@ class Batching(Trace):
                 "Please try to use out-of-place operators instead of inplace arithmetic."
             )
         with suspended(self.outer):
-            physical = value.physical
-            if batched and not value.batched:
-                physical = spread_out(physical, self.size)
-            target._write(physical)
+            physical = Operand(value.physical, value.batched)
+            target._write(full_batch(physical, self.size) if batched else physical.tensor)
         if not batched:
             self._join_tapes(target, base)
             self._joined[id(target)] = base, target._storage.version
@@ -269,10 +272,3 @@ class Batching(Trace):
             f"value for each example (here {tensor._type}): rewrite this with operations, such as "
             "where."
         )
-
-
-def spread_out(tensor: Tensor, size: int) -> Tensor:
-    """A tensor repeated along a new first dimension."""
-    shape = tuple(tensor.shape)
-    lifted = apply(OPS["reshape"], (tensor,), {"shape": (1, *shape)})
-    return apply(OPS["expand"], (lifted,), {"shape": (size, *shape)})

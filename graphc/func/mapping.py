@@ -4,8 +4,8 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from graphc.func.batch_rules import Operand
-from graphc.func.batching import Batching, spread_out
+from graphc.func.batch_rules import Operand, full_batch
+from graphc.func.batching import Batching
 from graphc.ir import OPS
 from graphc.tensor import Tensor, apply
 from graphc.tracing import suspended
@@ -218,7 +218,7 @@ def _full(name: str, result: Any, size: int) -> Tensor:
             f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(result)}. Did "
             "you mean to set out_dims= to None for output?"
         )
-    return result.tensor if result.batched else spread_out(result.tensor, size)
+    return full_batch(result, size)
 
 
 def _output_dims(name: str, out_dims: Any, tree: Any, results: list[Any]) -> list[Any]:
