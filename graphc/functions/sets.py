@@ -133,10 +133,16 @@ def isin(
     if tests.numel() == 0:
         found = x.ne(x) if not dtype.is_floating_point else x.ne(x).logical_and(x.eq(x))
         return found.logical_not() if invert else found
-    tests = tests.reshape(-1).sort().values
-    place = searchsorted(tests, x).clamp(max=tests.numel() - 1)
-    found = apply(OPS["take"], (tests, place), {"dim": 0})
-    return x.ne(found) if invert else x.eq(found)
+    tests = tests.reshape(-1)
+    nan = tests.ne(tests)
+    if dtype.is_floating_point:  # a search needs numbers: NaN, equal to nothing, repeats one
+        most = tests.masked_fill(nan, float("-inf")).amax()
+        tests = apply(OPS["where"], (nan, most, tests), {})
+    ordered = tests.sort().values
+    place = searchsorted(ordered, x).clamp(max=tests.numel() - 1)
+    equal = x.eq(apply(OPS["take"], (ordered, place), {"dim": 0}))
+    found = equal.logical_and(nan.all().logical_not())
+    return found.logical_not() if invert else found
 
 
 def _as_tensor(value: Any, dtype: dtypes.dtype) -> Tensor:
