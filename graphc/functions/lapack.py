@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from graphc import dtypes
-from graphc.functions.registry import tensor_function, write_out
+from graphc.functions.registry import tensor_function
 from graphc.ops.rules import row
 from graphc.tensor import Tensor
 
@@ -22,19 +22,16 @@ def lapack_function(
     out: bool = False,
     method: bool = False,
     public: bool = False,
-    aliases: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Any]], Any]:
     """A public function whose first ``tensors`` arguments are tensors.
 
     ``name`` is the one in errors: ``linalg_svd`` is ``graphc.linalg.svd``, and ``svd`` (``public``)
-    ``graphc.svd``. Tensors given as ``out`` must have the dtype of the result.
+    ``graphc.svd``.
     """
 
     def register(function: Callable[..., Any]) -> Any:
         complete = _with_tensors(function, name, tensors)
-        if out:
-            complete = _with_out(complete)
-        return tensor_function(complete, name=name, method=method, public=public, aliases=aliases)
+        return tensor_function(complete, name=name, method=method, out=out, public=public)
 
     return register
 
@@ -56,35 +53,6 @@ def _with_tensors(function: Callable[..., Any], name: str, count: int) -> Callab
         return function(*args, **kwargs)
 
     return with_tensors
-
-
-def _with_out(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def with_out(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        result = function(*args, **kwargs)
-        if out is None:
-            return result
-        if isinstance(result, Tensor):
-            return _written(out, result, function.__name__)
-        given = tuple(out)
-        if len(given) != len(result):
-            raise TypeError(
-                f"{function.__name__}(): out has to be {len(result)} tensors, got {len(given)}"
-            )
-        return type(result)(
-            *(_written(o, r, function.__name__) for o, r in zip(given, result, strict=True))
-        )
-
-    return with_out
-
-
-def _written(out: Any, result: Tensor, name: str) -> Tensor:
-    if not isinstance(out, Tensor):
-        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
-    if out.dtype is not result.dtype:
-        expected, found = (x.dtype.type_name.lower() for x in (result, out))
-        raise RuntimeError(f"Expected out tensor to have dtype {expected}, but got {found} instead")
-    return write_out(out, result, name)
 
 
 def word(name: str, argument: str, value: Any) -> str:

@@ -42,6 +42,8 @@ def _det_type(x: TensorType) -> TensorType:
 
 
 def _det_vjp(g: Any, _y: Any, x: Any) -> tuple[Any]:
+    if 0 in x.shape:  # one, whatever the elements
+        return (zeros_like(x),)
     return (as_column(as_column(g)) * row.cofactors(x),)
 
 
