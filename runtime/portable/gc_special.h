@@ -95,27 +95,6 @@ GC_FUNCTION double gc_erfinv_f64(double x) {
     return gc_copysign_f64(y, x);
 }
 
-/* The n-th derivative of digamma, n >= 1: (-1)^(n+1) n! zeta(n+1, x), the zeta function by its first
- * terms up to x = 10 and Euler-Maclaurin for the rest (Bernoulli numbers over factorials). */
-GC_FUNCTION double gc_polygamma_f64(int n, double x) {
-    const double bernoulli[8] = {1.0 / 6.0,  -1.0 / 30.0,     1.0 / 42.0, -1.0 / 30.0,
-                                 5.0 / 66.0, -691.0 / 2730.0, 7.0 / 6.0,  -3617.0 / 510.0};
-    double s = n + 1.0, factorial = 1.0;
-    for (int k = 2; k <= n; ++k) factorial *= k;
-    if (n % 2 == 0) factorial = -factorial;
-    if (x == (double)GC_INFINITY) return factorial * 0.0;
-    double total = 0.0;
-    for (int k = 0; k < 10000 && x < 10.0; ++k, x += 1.0) total += gc_pow_f64(x, -s);
-    total += gc_pow_f64(x, 1.0 - s) / (s - 1.0) + 0.5 * gc_pow_f64(x, -s);
-    double rising = s, even = 2.0;
-    for (int k = 1; k <= 8; ++k) {
-        total += bernoulli[k - 1] / even * rising * gc_pow_f64(x, 1.0 - s - 2.0 * k);
-        rising *= (s + 2.0 * k - 1.0) * (s + 2.0 * k);
-        even *= (2.0 * k + 1.0) * (2.0 * k + 2.0);
-    }
-    return factorial * total;
-}
-
 /* The next number from x towards y: positive numbers are ordered as their bits are. */
 GC_INLINE float gc_nextafter_f32(float x, float y) {
     gc_u32 bits = gc_bits_f32(x), sign = gc_bits_f32(y) & 0x80000000u;
@@ -129,6 +108,35 @@ GC_INLINE double gc_nextafter_f64(double x, double y) {
     double next = x == 0.0 ? gc_double_of(sign | 1u) : gc_double_of(moved);
     return (x != x) | (y != y) ? x + y : x == y ? y : next;
 }
+
+/* x = mantissa * 2^exponent with the mantissa's size in [1/2, 1); zero, infinities and NaN are
+ * their own mantissas and have exponent 0. Subnormal numbers are scaled up first. */
+GC_INLINE gc_i32 gc_exponent_f32(float x) {
+    float a = gc_abs_f32(x);
+    int subnormal = a < 1.17549435e-38f;
+    gc_i32 e = (gc_i32)(gc_bits_f32(subnormal ? a * 33554432.0f : a) >> 23) - 126;
+    return (a == 0.0f) | !(a < GC_INFINITY) ? 0 : e - (subnormal ? 25 : 0);
+}
+GC_INLINE float gc_mantissa_f32(float x) {
+    float a = gc_abs_f32(x);
+    gc_u32 bits = gc_bits_f32(a < 1.17549435e-38f ? x * 33554432.0f : x);
+    return (a == 0.0f) | !(a < GC_INFINITY) ? x : gc_float_of((bits & 0x807fffffu) | 0x3f000000u);
+}
+GC_INLINE gc_i32 gc_exponent_f64(double x) {
+    double a = gc_abs_f64(x);
+    int subnormal = a < 2.2250738585072014e-308;
+    gc_i32 e = (gc_i32)(gc_bits_f64(subnormal ? a * 18014398509481984.0 : a) >> 52) - 1022;
+    return (a == 0.0) | !(a < (double)GC_INFINITY) ? 0 : e - (subnormal ? 54 : 0);
+}
+GC_INLINE double gc_mantissa_f64(double x) {
+    double a = gc_abs_f64(x);
+    gc_u64 bits = gc_bits_f64(a < 2.2250738585072014e-308 ? x * 18014398509481984.0 : x);
+    gc_u64 scaled = (bits & 0x800fffffffffffffu) | 0x3fe0000000000000u;
+    return (a == 0.0) | !(a < (double)GC_INFINITY) ? x : gc_double_of(scaled);
+}
+
+#include "gc_bessel.h"
+#include "gc_gamma.h"
 
 GC_INLINE float gc_polygamma_f32(int n, float x) { return (float)gc_polygamma_f64(n, (double)x); }
 GC_INLINE float gc_digamma_f32(float x) { return (float)gc_digamma_f64((double)x); }

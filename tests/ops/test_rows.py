@@ -33,8 +33,10 @@ TOLERANCE = {
 }
 # Which of two zeros of different sign is the larger depends on the order of instructions.
 EITHER_ZERO = ("maximum", "minimum", "fmax", "fmin", "clamp", "clamp_min", "clamp_max")
+EITHER_ZERO += ("i1", "i1e")  # PyTorch's vectors lose the sign
 # Floating-point inputs that no gradient reaches, by definition.
-STOPPED = {"stop_gradient": {0}, "unless_needed": {1}}
+STOPPED = {"stop_gradient": {0}, "unless_needed": {1}, "undifferentiable": {0}, "zeta": {0, 1}}
+STOPPED |= {"gammainc": {0}, "gammaincc": {0}}
 # Operands of which one triangle is read: symmetric matrices, and so are their gradients.
 SYMMETRIC = {"cholesky": {0}, "eigh": {0}, "eigvalsh": {0}}
 
