@@ -10,13 +10,17 @@ from graphc import (
     func,
     functions,
     inspect,
+    interchange,
     linalg,
     nn,
     optim,
     random,
     return_types,
+    settings,
+    storage,
     utils,
 )
+from graphc.autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from graphc.compile import compile
 from graphc.config import get_num_threads, set_num_threads
 from graphc.device import device
@@ -67,11 +71,13 @@ from graphc.modes import (
     set_grad_enabled,
 )
 from graphc.printing import get_printoptions, printoptions, set_printoptions
+from graphc.storage import TypedStorage, UntypedStorage
 from graphc.tensor import Size, Tensor
 
 __version__ = "0.1.0"
 
 globals().update(functions.FUNCTIONS)
+globals().update({name: getattr(settings, name) for name in settings.__all__})
 
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
 

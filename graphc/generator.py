@@ -42,7 +42,7 @@ class Generator:
             raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
         if not -(2**63) <= seed < 2**64:
             raise ValueError("Overflow when unpacking long long")
-        self._state.copy_(tensor([_signed(seed % 2**64), 0], dtype=dtypes.int64))
+        self._state._write(tensor([_signed(seed % 2**64), 0], dtype=dtypes.int64))
         return self
 
     def seed(self) -> int:
@@ -80,7 +80,7 @@ class Generator:
     def clone_state(self) -> "Generator":
         """Another generator that continues with the same numbers."""
         other = Generator(self.device)
-        other._state.copy_(self._state)
+        other._state._write(self._state)
         return other
 
     def __deepcopy__(self, _memo: Any) -> "Generator":

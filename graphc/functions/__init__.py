@@ -1,8 +1,11 @@
 """The public functions, one family a module; importing the package attaches them to tensors."""
 
 from graphc.functions import (
+    attributes,
     chains,
+    closeness,
     conversion,
+    copying,
     counting,
     creation,
     determinants,
@@ -26,13 +29,18 @@ from graphc.functions import (
     spectra,
     statistics,
     systems,
+    typed,
+    writing,
 )
 from graphc.functions.registry import FUNCTIONS
 
 __all__ = [
     "FUNCTIONS",
+    "attributes",
     "chains",
+    "closeness",
     "conversion",
+    "copying",
     "counting",
     "creation",
     "determinants",
@@ -56,4 +64,6 @@ __all__ = [
     "spectra",
     "statistics",
     "systems",
+    "typed",
+    "writing",
 ]

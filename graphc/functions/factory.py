@@ -190,7 +190,7 @@ def checked_number(name: str, argument: str, value: Any) -> Any:
     if isinstance(value, (np.bool_, np.integer, np.floating)):
         return value.item()
     if isinstance(value, Tensor) and not value.ndim:
-        return value.item()  # type: ignore[attr-defined]
+        return value._array().item()
     raise TypeError(f"{name}(): argument '{argument}' must be Number, not {type(value).__name__}")
 
 

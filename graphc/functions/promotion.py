@@ -31,10 +31,10 @@ def supported(device: Device) -> Device:
 
 def operand(value: Any, name: str) -> Any:
     """A tensor, or a plain Python number; NumPy scalars count as numbers."""
+    if isinstance(value, np.generic):  # np.float64 is a float too, but not one that repr can tell
+        return value.item()
     if isinstance(value, (Tensor, *Number)):
         return value
-    if isinstance(value, np.generic):
-        return value.item()
     raise TypeError(
         f"{name}(): expected a Tensor or a number, got {type(value).__name__}; "
         "graphc.as_tensor(x) makes a tensor of an array or a list"

@@ -87,7 +87,7 @@ randn = _continuous(
 
 def _bound(name: str, value: Any) -> int:
     if isinstance(value, Tensor) and not value.ndim:
-        value = value.item()  # type: ignore[attr-defined]
+        value = value._array().item()
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}(): bounds must be integers, not {type(value).__name__}")
     return int(value)

@@ -21,9 +21,6 @@ class Parameter(Tensor):
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return Parameter, (self.detach(), self.requires_grad)
-
 
 class Buffer(Tensor):
     """A tensor that becomes a buffer of the module it is assigned to."""

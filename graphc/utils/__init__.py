@@ -1,5 +1,5 @@
 """Things around training: data, checkpointing."""
 
-from graphc.utils import checkpoint, data
+from graphc.utils import checkpoint, data, dlpack
 
-__all__ = ["checkpoint", "data"]
+__all__ = ["checkpoint", "data", "dlpack"]
