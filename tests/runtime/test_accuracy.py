@@ -1,9 +1,9 @@
 """float32 functions over the whole range of float32, eager and compiled: at most 4 ulp of error.
 
 The arguments are every 19937th bit pattern (every 997th in the slow tests): all exponents, both
-signs, subnormals, NaN. What a result
-is compared with is computed in float64 and rounded once; the distance is counted in floats that lie
-between. An infinity is the float after the largest one, so that overflow comes at the right place.
+signs, subnormals, NaN. What a result is compared with is computed in float64 and rounded once; the
+distance is counted in floats that lie between. An infinity is the float after the largest one, so
+that overflow comes at the right place.
 """
 
 from collections.abc import Callable
