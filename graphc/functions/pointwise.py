@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from graphc import dtypes
-from graphc.functions.promotion import cast, common_dtype, operand, pointwise, promoted
+from graphc.functions.promotion import Number, cast, common_dtype, operand, pointwise, promoted
 from graphc.functions.registry import FUNCTIONS, assign, tensor_function
 from graphc.ir import OPS
 from graphc.tensor import Tensor, apply
@@ -17,6 +19,12 @@ KEEPING = "abs neg sign square ceil floor trunc frac relu".split()  # the dtype 
 TESTS = "isnan isinf isfinite logical_not".split()  # bool results
 BINARY = "maximum minimum fmax fmin fmod remainder".split()
 FLOATING_BINARY = "atan2 hypot logaddexp logaddexp2 copysign xlogy".split()
+# Where PyTorch takes numbers: as neither operand, or as the second one only.
+TENSORS_ONLY = frozenset("""
+    maximum minimum fmax fmin atan2 hypot logaddexp logaddexp2 logical_and logical_or logical_xor
+    gcd lcm
+    """.split())  # fmt: skip
+TENSOR_FIRST = frozenset("fmod copysign eq ne lt le gt ge".split())
 COMPARISONS = {
     "eq": (), "ne": ("not_equal",), "lt": ("less",), "le": ("less_equal",), "gt": ("greater",),
     "ge": ("greater_equal",),
@@ -34,6 +42,8 @@ def _unary(name: str, floating: bool) -> Callable[..., Tensor]:
     def function(input: Tensor) -> Tensor:
         if floating and not input.dtype.is_floating_point:
             input = cast(input, dtypes.get_default_dtype())
+        if name == "square" and input.dtype is dtypes.bool:
+            input = cast(input, dtypes.int64)  # PyTorch's square is pow(x, 2)
         result = apply(OPS[name], (input,), {})
         result._weak = input._weak
         return result
@@ -43,8 +53,30 @@ def _unary(name: str, floating: bool) -> Callable[..., Tensor]:
     return function
 
 
+def _check_numbers(name: str) -> Callable[[Any, Any], None]:
+    """Refuses numbers where PyTorch does."""
+
+    def refuse(position: str, value: Any) -> TypeError:
+        return TypeError(f"{name}(): argument '{position}' must be Tensor, not {_kind(value)}")
+
+    def check(input: Any, other: Any) -> None:
+        if not isinstance(input, Tensor):
+            raise refuse("input", input)
+        if name in TENSORS_ONLY and not isinstance(other, Tensor):
+            raise refuse("other", other)
+
+    return check if name in TENSORS_ONLY | TENSOR_FIRST else lambda _input, _other: None
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
 def _binary(name: str, floating: bool = False) -> Callable[..., Tensor]:
+    check = _check_numbers(name)
+
     def function(input: Any, other: Any) -> Tensor:
+        check(input, other)
         return pointwise(name, input, other, floating=floating)
 
     function.__name__ = name
@@ -53,7 +85,10 @@ def _binary(name: str, floating: bool = False) -> Callable[..., Tensor]:
 
 
 def _compare(name: str) -> Callable[..., Tensor]:
+    check = _check_numbers(name)
+
     def function(input: Any, other: Any) -> Tensor:
+        check(input, other)
         return pointwise(name, input, other)
 
     function.__name__ = name
@@ -149,35 +184,45 @@ def pow(input: Any, exponent: Any) -> Tensor:
 @tensor_function(inplace=True, out=True)
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Each element limited to ``[min, max]``; either bound may be a tensor or missing."""
-    if min is None and max is None:
-        raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
-    result = input
+    if min is not None and max is not None:
+        return pointwise("clamp", input, min, max)
     if min is not None:
-        result = pointwise("maximum", result, min)
+        return pointwise("clamp_min", input, min)
     if max is not None:
-        result = pointwise("minimum", result, max)
-    return result
+        return pointwise("clamp_max", input, max)
+    raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
 
 
 tensor_function(clamp, name="clip")
 
 
-@tensor_function
+def _where(condition: Tensor, input: Any, other: Any) -> Tensor:
+    if not isinstance(condition, Tensor):
+        raise TypeError(f"where(): argument 'condition' must be Tensor, not {_kind(condition)}")
+    if condition.dtype is not dtypes.bool and condition.dtype is not dtypes.uint8:
+        raise RuntimeError(
+            f"where expected condition to be a boolean tensor, got {condition.dtype}"
+        )
+    mask = cast(condition, dtypes.bool)
+    if isinstance(input, Tensor) or isinstance(other, Tensor):
+        a, b = promoted("where", input, other)
+    else:
+        a, b = apply(OPS["full"], (), _scalar(input, common_dtype([input, other]))), other
+    return apply(OPS["where"], (mask, a, b), {})
+
+
+@tensor_function(method=False, out=True)
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """``input`` where ``condition`` holds, else ``other``; with one argument, ``nonzero``."""
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)  # type: ignore[attr-defined]
-    if condition.dtype is not dtypes.bool:
-        raise RuntimeError(
-            f"where expected condition to be a boolean tensor, got {condition.dtype}"
-        )
-    if isinstance(input, Tensor) or isinstance(other, Tensor):
-        a, b = promoted("where", input, other)
-    else:
-        kind = common_dtype([input, other])
-        a = apply(OPS["full"], (), _scalar(input, kind))
-        b = other
-    return apply(OPS["where"], (condition, a, b), {})
+    return _where(condition, input, other)
+
+
+@tensor_function(name="where", public=False)
+def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """The tensor where ``condition`` holds, else ``other``."""
+    return _where(condition, self, other)
 
 
 def _scalar(value: Any, dtype: dtypes.dtype) -> dict[str, Any]:
@@ -189,27 +234,52 @@ def _scalar(value: Any, dtype: dtypes.dtype) -> dict[str, Any]:
 @tensor_function(inplace=True)
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """``value`` where ``mask`` holds; ``value`` is a number or a zero-dim tensor."""
+    if mask.dtype is not dtypes.bool:
+        raise RuntimeError(f"masked_fill only supports boolean masks, but got mask of {mask.dtype}")
     if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(
+                "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
+                f"{value.ndim} dimension(s)."
+            )
         value = cast(value, input.dtype)
     return apply(OPS["where"], (mask, value, input), {})
 
 
 @tensor_function(inplace=True, out=True)
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
-    """``input + weight * (end - input)``."""
-    return add(input, mul(sub(end, input), weight))  # type: ignore[no-any-return]
+    """``input + weight * (end - input)``; ``weight`` is a number or a tensor."""
+    for other, role in ((end, "end"), (weight, "weight")):
+        if isinstance(other, Tensor) and other.dtype is not input.dtype and not other._weak:
+            raise RuntimeError(
+                f"expected dtype {input.dtype} for `{role}` but got dtype {other.dtype}"
+            )
+    if not isinstance(weight, Tensor) and input.dtype.itemsize == 2:
+        # A number is not rounded to 16 bits.
+        wide = (cast(x, dtypes.float32) for x in (input, end))
+        return cast(pointwise("lerp", *wide, weight), input.dtype)
+    return pointwise("lerp", input, end, weight)
 
 
 @tensor_function(inplace=True, out=True)
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """``input + value * tensor1 * tensor2``."""
-    return add(input, mul(mul(tensor1, tensor2), value))  # type: ignore[no-any-return]
+    if isinstance(value, Tensor):
+        return add(input, mul(mul(tensor1, tensor2), value))  # type: ignore[no-any-return]
+    return pointwise("addcmul", input, tensor1, tensor2, value=value)
 
 
 @tensor_function(inplace=True, out=True)
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
-    """``input + value * tensor1 / tensor2``."""
-    return add(input, mul(div(tensor1, tensor2), value))  # type: ignore[no-any-return]
+    """``input + value * tensor1 / tensor2``. Raises RuntimeError for integers."""
+    if not (tensor1.dtype.is_floating_point or tensor2.dtype.is_floating_point):
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported; divide with graphc.div and its "
+            "rounding_mode"
+        )
+    if isinstance(value, Tensor):
+        return add(input, mul(div(tensor1, tensor2), value))  # type: ignore[no-any-return]
+    return pointwise("addcdiv", input, tensor1, tensor2, value=value)
 
 
 @tensor_function(inplace=True, out=True)
@@ -222,6 +292,8 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
 
 def _reflected(function: Callable[..., Tensor]) -> Callable[..., Any]:
     def operator(self: Tensor, other: Any) -> Any:
+        if not isinstance(self, Tensor):
+            raise TypeError(f"an operator of tensors does not apply to {_kind(self)}")
         return function(other, self) if _operable(other) else NotImplemented
 
     return operator
@@ -242,11 +314,7 @@ def _assigning(function: Callable[..., Tensor], name: str) -> Callable[..., Any]
 
 
 def _operable(value: Any) -> bool:
-    try:
-        operand(value, "operator")
-    except TypeError:
-        return False
-    return True
+    return isinstance(value, (Tensor, *Number, np.generic))
 
 
 def _operators() -> None:

@@ -516,6 +516,7 @@ LERP = composite(
         lambda: g * weight,
         lambda: g * (b - a),
     ),
+    wide=True,
     samples=lambda: _three(1),
 )
 
@@ -532,6 +533,7 @@ ADDCMUL = composite(
         lambda: g * (b * value),
         lambda: g * (a * value),
     ),
+    wide=True,
     samples=lambda: _with_value(_three(2)),
 )
 ADDCDIV = composite(
@@ -542,5 +544,6 @@ ADDCDIV = composite(
         lambda: g * (value / b),
         lambda: -(g * (a * value / (b * b))),
     ),
+    wide=True,
     samples=lambda: _with_value(_three(3)),
 )

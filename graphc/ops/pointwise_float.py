@@ -158,6 +158,7 @@ ROUND_DECIMALS = composite(
     "round_decimals",
     _round_decimals,
     lambda g, _y, _x, *, decimals: (zeros_like(g),),  # noqa: ARG005
+    wide=True,
     samples=lambda: [
         Sample((spread((3, 4), -300, 300, dtype),), {"decimals": decimals})
         for dtype in (np.float32, np.float64)
@@ -199,6 +200,7 @@ LOGIT = composite(
     "logit",
     _logit,
     _logit_vjp,
+    wide=True,
     samples=unary_samples((0.05, 0.95), Kind.FLOAT, [{"eps": None}, {"eps": 0.01}]),
 )
 
@@ -212,7 +214,8 @@ def _logaddexp(a: Any, b: Any) -> Any:
 LOGADDEXP = composite(
     "logaddexp",
     _logaddexp,
-    lambda g, y, a, b: (lambda: g * row.exp(a - y), lambda: g * row.exp(b - y)),
+    lambda g, _y, a, b: (lambda: g * row.sigmoid(a - b), lambda: g * row.sigmoid(b - a)),
+    wide=True,
     samples=binary_samples((_WIDE, _WIDE), Kind.FLOAT),
     numpy=np.logaddexp,
 )
@@ -220,6 +223,7 @@ LOGADDEXP2 = composite(
     "logaddexp2",
     lambda a, b: row.logaddexp(a * _LN2, b * _LN2) / _LN2,
     lambda g, y, a, b: (lambda: g * row.exp2(a - y), lambda: g * row.exp2(b - y)),
+    wide=True,
     samples=binary_samples((_WIDE, _WIDE), Kind.FLOAT),
     numpy=np.logaddexp2,
 )
@@ -239,6 +243,7 @@ XLOGY = composite(
         row.logical_and(row.eq(x, 0), row.logical_not(row.isnan(y))), 0, x * row.log(y)
     ),
     lambda g, _y, a, b: _xlogy_parts(g, a, b),
+    wide=True,
     samples=lambda: [
         Sample((spread((2, 3), -3, 3, np.float64), spread((3,), 0.3, 3, np.float64, 1))),
         Sample((spread((2, 3), -3, 3, np.float32), spread((), 0.3, 3, np.float32, 1))),
@@ -320,7 +325,7 @@ def _sinc_vjp(g: Any, _y: Any, x: Any) -> tuple[Any]:
     return (row.where(row.eq(x, 0), 0, g * slope),)
 
 
-SINC = composite("sinc", _sinc, _sinc_vjp, samples=unary_samples(_WIDE, Kind.FLOAT))
+SINC = composite("sinc", _sinc, _sinc_vjp, wide=True, samples=unary_samples(_WIDE, Kind.FLOAT))
 
 # ------------------------------------------------------------------------- signs, angles, replaced
 
@@ -361,12 +366,14 @@ DEG2RAD = composite(
     "deg2rad",
     lambda x: x * (math.pi / 180),
     lambda g, _y, _x: (g * (math.pi / 180),),
+    wide=True,
     samples=unary_samples((-180, 180), Kind.FLOAT),
 )
 RAD2DEG = composite(
     "rad2deg",
     lambda x: x * (180 / math.pi),
     lambda g, _y, _x: (g * (180 / math.pi),),
+    wide=True,
     samples=unary_samples(_WIDE, Kind.FLOAT),
 )
 

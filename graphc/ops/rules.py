@@ -378,6 +378,17 @@ def comparison(name: str, c: str, numpy: Callable[..., Any]) -> Op:
     return elementwise(name, 2, c, numpy, kind=Kind.ANY, predicate=True)
 
 
+def _rounded_once(rule: Callable[..., Any]) -> Callable[..., Any]:
+    def once(*operands: Any, **attrs: Any) -> Any:
+        half = next((x.dtype for x in operands if x.dtype.numpy in HALVES), None)
+        if half is None:
+            return rule(*operands, **attrs)
+        widened = (row.cast(x, dtype=dtypes.float32) if x.dtype is half else x for x in operands)
+        return row.cast(rule(*widened, **attrs), dtype=half)
+
+    return once
+
+
 def composite(
     name: str,
     rule: Callable[..., Any],
@@ -385,6 +396,7 @@ def composite(
     *,
     infer: Callable[..., TensorType] | None = None,
     numpy: Callable[..., Any] | None = None,
+    wide: bool = False,
     samples: Callable[[], Iterable[Sample]],
     reference: Any = None,
 ) -> Op:
@@ -393,7 +405,10 @@ def composite(
     rule   the decomposition, on any operands
     infer  a type rule, where that of the decomposition would say too little on bad input
     numpy  a faster evaluation of the same values
+    wide   halves are computed in float32 and rounded once, as rows of one expression do it
     """
+    if wide:
+        rule = _rounded_once(rule)
     evaluate = evaluate_rule(rule) if numpy is None else quiet(numpy)
     return register(
         Op(
