@@ -283,21 +283,31 @@ def linalg_lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = F
     return return_types.linalg_lu_factor_ex(factors, pivots, singular_at(factors))
 
 
-@lapack_function("lu", method=True, public=True)
+def _lu(x: Tensor, pivot: bool, get_infos: bool) -> tuple[Any, ...]:
+    factors, pivots = lu_factors(x, pivot)
+    return (factors, pivots, singular_at(factors)) if get_infos else (factors, pivots)
+
+
+@lapack_function("lu", public=True)
 def lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
+    """The packed LU factors and pivots, with ``get_infos`` also the info codes.
+
+    ``out`` gets them by ``copy_``, whatever its dtypes.
+    """
+    result = _lu(A, pivot, get_infos)
+    if out is not None:
+        if len(out) != len(result):
+            raise TypeError(f"expected tuple of {len(result)} elements but got {len(out)}")
+        result = tuple(
+            target.resize_(*x.shape).copy_(x) for target, x in zip(out, result, strict=True)
+        )
+    return return_types._lu_with_info(*result) if get_infos else result
+
+
+@lapack_function("lu", method=True)
+def _lu_method(self: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
     """The packed LU factors and pivots, with ``get_infos`` also the info codes."""
-    factors, pivots = lu_factors(A, pivot)
-    infos = (singular_at(factors),) if get_infos else ()
-    result: Any = (factors, pivots, *infos)
-    if get_infos:
-        result = return_types._lu_with_info(*result)
-    if out is None:
-        return result
-    if len(out) != len(result):
-        raise TypeError(f"expected tuple of {len(result)} elements but got {len(out)}")
-    for target, value in zip(out, result, strict=True):
-        target.resize_(value.shape).copy_(value)
-    return out
+    return _lu(self, pivot, get_infos)
 
 
 def _permutation(order: Any, like: Tensor) -> Any:
