@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from graphc.autograd.backward import grad
-from graphc.functions.shape import stack
+from graphc.functions.joining import stack
 from graphc.ir import OPS
 from graphc.modes import enable_grad
 from graphc.tensor import Tensor, apply
@@ -342,7 +342,7 @@ def jacobian(
 
 def _check_strategy(strategy: str, strict: bool, vectorize: bool) -> None:
     if strategy not in ("forward-mode", "reverse-mode"):
-        raise ValueError(
+        raise AssertionError(
             'Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your '
             'function has more outputs than inputs, "forward-mode" tends to be more performant. '
             'Otherwise, prefer to use "reverse-mode".'

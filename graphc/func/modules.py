@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from graphc.functions.shape import stack
+from graphc.functions.joining import stack
 from graphc.nn.module import Module
 from graphc.tensor import Tensor
 

@@ -1,72 +1,142 @@
-"""``x[...]`` and ``x[...] = v`` in every NumPy form, and the named gathers and scatters."""
+"""``x[...]`` and ``x[...] = v`` in every NumPy form.
 
+An index is taken apart into a view (slices, ints, Nones) and index tensors or masks over some of
+its dimensions. Positions of a mask are looked for only where the shape of a result depends on
+them; what is assigned under one mask is a selection between old and new elements.
+"""
+
+import math
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from graphc import dtypes
-from graphc.errors import DimensionError
+from graphc.errors import DimensionError, ShapeError
 from graphc.functions.creation import as_tensor
-from graphc.functions.dims import normalise_dim
 from graphc.functions.promotion import cast
-from graphc.functions.registry import fitted, locating, tensor_function
+from graphc.functions.registry import locating, tensor_function
+from graphc.functions.shape import permuted, reshaped
 from graphc.ir import CPU
 from graphc.modes import MODES
 from graphc.ops import OPS
-from graphc.tensor import Tensor, apply
+from graphc.ops.rules import broadcast
+from graphc.ops.views import inverse
+from graphc.tensor import Tensor, apply, number
+
+Shape = tuple[int, ...]
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """An index taken apart: slices, then a shape with ints dropped and Nones added, then arrays.
 
-    ``arrays`` are (dimension of that shape, index tensor); ``masks`` likewise with bool tensors.
+    ``arrays`` are (dimension of that shape, index tensor or mask); a mask covers as many
+    dimensions as it has.
     """
 
-    starts: tuple[int, ...]
-    stops: tuple[int, ...]
-    steps: tuple[int, ...]
-    shape: tuple[int, ...]
+    starts: Shape
+    stops: Shape
+    steps: Shape
+    shape: Shape
     arrays: tuple[tuple[int, Tensor], ...]
 
 
-def _items(index: Any) -> tuple[Any, ...]:
-    items = index if isinstance(index, tuple) else (index,)
-    return tuple(
-        as_tensor(i) if isinstance(i, (list, np.ndarray)) else i.item()
-        if isinstance(i, np.generic) else i
-        for i in items
-    )  # fmt: skip
+# ----------------------------------------------------------------------------- reading the index
+
+_LONGEST = 32  # lists of more items are never tuples in disguise
+
+
+def _items(index: Any) -> list[Any]:
+    if isinstance(index, tuple):
+        return [_item(i) for i in index]
+    if isinstance(index, list) and len(index) < _LONGEST and any(map(_is_part, index)):
+        warnings.warn(
+            "Using a non-tuple sequence for multidimensional indexing is deprecated; use "
+            "x[tuple(seq)] instead of x[seq].",
+            UserWarning,
+            stacklevel=4,
+        )
+        return [_item(i) for i in index]
+    return [_item(index)]
+
+
+def _is_part(item: Any) -> bool:
+    """Whether an item makes a list an index for several dimensions."""
+    return item is None or item is Ellipsis or isinstance(item, (Tensor, slice, list, tuple))
+
+
+def _item(item: Any) -> Any:
+    """An int, slice, None, Ellipsis, index tensor or (bool) mask."""
+    if item is None or item is Ellipsis or isinstance(item, (bool, int, slice)):
+        return item
+    if isinstance(item, (list, tuple, range, np.ndarray, str)):
+        item = _array(item)
+    if not isinstance(item, Tensor):
+        if hasattr(item, "__index__"):
+            return item.__index__()
+        raise DimensionError(
+            f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
+            f"valid indices (got {type(item).__name__})"
+        )
+    item = item._here()
+    if item.dtype is dtypes.uint8:
+        warnings.warn(
+            "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool "
+            "instead.",
+            UserWarning,
+            stacklevel=5,
+        )
+        return cast(item, dtypes.bool)
+    wide = item.dtype in (dtypes.int64, dtypes.int32, dtypes.bool)
+    if not wide and (item.ndim or item.dtype.is_floating_point):
+        raise DimensionError("tensors used as indices must be long, int, byte or bool tensors")
+    if item.ndim or item.dtype is dtypes.bool or item._traced:
+        return item
+    return int(item._array())
+
+
+def _array(item: Any) -> Tensor:
+    if isinstance(item, str):
+        raise TypeError(f"a str is no index: {item!r}")
+    if not isinstance(item, np.ndarray) and not len(item):
+        return as_tensor(np.zeros(0, np.int64))
+    return as_tensor(list(item) if isinstance(item, (range, tuple)) else item)
 
 
 def _consumed(item: Any) -> int:
     """How many dimensions of the tensor an item of an index covers."""
     if item is None or item is Ellipsis or isinstance(item, bool):
         return 0
-    if isinstance(item, Tensor) and item.dtype in (dtypes.bool, dtypes.uint8):
-        return item.ndim
-    return 1
+    return item.ndim if _is_mask(item) else 1
 
 
-def _plan(x: Tensor, index: Any) -> _Plan:
-    items = list(_items(index))
-    shape = tuple(x.shape)
+def _is_mask(item: Any) -> bool:
+    return isinstance(item, Tensor) and item.dtype is dtypes.bool
+
+
+def _spelled_out(x: Tensor, items: list[Any]) -> list[Any]:
+    """The items with the Ellipsis, or the end, filled up with slices."""
     used = sum(map(_consumed, items))
-    if used > len(shape):
-        raise DimensionError(f"too many indices for tensor of dimension {len(shape)}")
-    ellipses = [i for i, item in enumerate(items) if item is Ellipsis]
-    if len(ellipses) > 1:
+    if used > x.ndim:
+        raise DimensionError(f"too many indices for tensor of dimension {x.ndim}")
+    dots = [i for i, item in enumerate(items) if item is Ellipsis]
+    place = dots[0] if dots else len(items)
+    if any(_consumed(item) for i in dots[1:2] for item in items[i:]):
         raise DimensionError("an index can only have a single ellipsis ('...')")
-    fill = [slice(None)] * (len(shape) - used)
-    place = ellipses[0] if ellipses else len(items)
-    items[place : place + 1] = fill
-    bounds: list[tuple[int, int, int]] = []
+    rest = [item for item in items[place:] if item is not Ellipsis]
+    return [*items[:place], *[slice(None)] * (x.ndim - used), *rest]
+
+
+def _plan(x: Tensor, index: Any) -> Plan:
+    shape = tuple(x.shape)
+    bounds: list[Shape] = []
     result: list[int] = []
     arrays: list[tuple[int, Tensor]] = []
     dim = 0
-    for item in items:
+    for item in _spelled_out(x, _items(index)):
         if item is None:
             result.append(1)
-        elif isinstance(item, bool):
+        elif isinstance(item, bool):  # all or nothing of a new dimension
             arrays.append((len(result), as_tensor([0] if item else [], dtype=dtypes.int64)))
             result.append(1)
         elif isinstance(item, slice):
@@ -74,29 +144,21 @@ def _plan(x: Tensor, index: Any) -> _Plan:
             bounds.append((start, stop, step))
             result.append(max(0, -(-(stop - start) // step)))
             dim += 1
-        elif (isinstance(item, Tensor) and _consumed(item) != 1) or _is_mask(item):
-            for positions in _nonzero(item, shape[dim : dim + item.ndim], dim):
-                arrays.append((len(result), positions))
-                bounds.append((0, shape[dim], 1))
-                result.append(shape[dim])
-                dim += 1
-        elif isinstance(item, Tensor) and item.ndim == 0 and not item._traced:
-            bounds.append(_one(int(item._array()), shape, dim))
+        elif isinstance(item, int):
+            bounds.append(_one(item, shape, dim))
             dim += 1
-        elif isinstance(item, Tensor):
-            arrays.append((len(result), item))
-            bounds.append((0, shape[dim], 1))
-            result.append(shape[dim])
-            dim += 1
-        elif hasattr(item, "__index__"):
-            bounds.append(_one(item.__index__(), shape, dim))
-            dim += 1
+        elif _is_mask(item) and not item.ndim:
+            arrays.append((len(result), reshaped(item, (1,))))
+            result.append(1)
         else:
-            raise TypeError(
-                f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables "
-                f"are valid indices (got {type(item).__name__})"
-            )
-    return _Plan(
+            covered = _consumed(item)
+            if _is_mask(item):
+                _check_mask(item, shape, dim)
+            arrays.append((len(result), item))
+            bounds += [(0, n, 1) for n in shape[dim : dim + covered]]
+            result += shape[dim : dim + covered]
+            dim += covered
+    return Plan(
         tuple(b[0] for b in bounds),
         tuple(b[1] for b in bounds),
         tuple(b[2] for b in bounds),
@@ -105,20 +167,29 @@ def _plan(x: Tensor, index: Any) -> _Plan:
     )
 
 
-def _is_mask(item: Any) -> bool:
-    return isinstance(item, Tensor) and item.dtype in (dtypes.bool, dtypes.uint8)
-
-
 def _slice(item: slice, size: int) -> tuple[int, int, int]:
-    bounds = [None if b is None else int(b) for b in (item.start, item.stop, item.step)]
+    bounds = [_bound(b) for b in (item.start, item.stop, item.step)]
     if bounds[2] is not None and bounds[2] <= 0:
         raise ValueError("step must be greater than zero")
     start, stop, step = slice(*bounds).indices(size)
     return start, max(start, stop), step
 
 
-def _one(position: int, shape: tuple[int, ...], dim: int) -> tuple[int, int, int]:
+def _bound(value: Any) -> int | None:
+    if value is None:
+        return None
+    if not hasattr(value, "__index__"):
+        raise TypeError("slice indices must be integers or None or have an __index__ method")
+    return int(value.__index__())
+
+
+def _one(position: int, shape: Shape, dim: int) -> tuple[int, int, int]:
     """The slice that holds one position, which an integer index then drops."""
+    if not shape:
+        raise DimensionError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert a 0-dim "
+            "tensor to a number"
+        )
     size = shape[dim]
     if not -size <= position < size:
         raise DimensionError(
@@ -127,24 +198,27 @@ def _one(position: int, shape: tuple[int, ...], dim: int) -> tuple[int, int, int
     return position % size, position % size + 1, 1
 
 
-def _nonzero(mask: Tensor, expected: tuple[int, ...], dim: int) -> list[Tensor]:
-    if tuple(mask.shape) != expected:
-        wrong = next(i for i, (a, b) in enumerate(zip(mask.shape, expected, strict=True)) if a != b)
-        raise DimensionError(
-            f"The shape of the mask {list(mask.shape)} at index {wrong} does not match the shape "
-            f"of the indexed tensor at index {dim + wrong}"
-        )
-    return list(_positions(mask).unbind(1))  # type: ignore[attr-defined]
+def _check_mask(mask: Tensor, shape: Shape, dim: int) -> None:
+    expected = shape[dim : dim + mask.ndim]
+    for i, (a, b) in enumerate(zip(mask.shape, expected, strict=True)):
+        if a != b:
+            raise DimensionError(
+                f"The shape of the mask {list(mask.shape)} at index {i} does not match the shape "
+                f"of the indexed tensor {list(shape)} at index {dim + i}"
+            )
 
 
-def _positions(input: Tensor) -> Tensor:
+def positions(input: Tensor) -> Tensor:
     """Where a tensor is not zero, ``[count, ndim]``: the one value-dependent shape there is."""
     if MODES.trace is not None:
         return MODES.trace.positions(input)
     return Tensor._make(np.argwhere(input._array()))  # type: ignore[no-any-return]
 
 
-def _basic(x: Tensor, plan: _Plan) -> Tensor:
+# -------------------------------------------------------------------------------- the parts of x
+
+
+def _basic(x: Tensor, plan: Plan) -> Tensor:
     """The view that slices, ints and Nones show."""
     shape = tuple(x.shape)
     whole = all(
@@ -155,44 +229,70 @@ def _basic(x: Tensor, plan: _Plan) -> Tensor:
         attrs = {"starts": plan.starts, "stops": plan.stops, "steps": plan.steps}
         x = apply(OPS["slice"], (x,), attrs)
     if tuple(x.shape) != plan.shape or whole:
-        x = apply(OPS["reshape"], (x,), {"shape": plan.shape})
+        x = reshaped(x, plan.shape)
     return x
 
 
-class _Advanced(NamedTuple):
+class Advanced(NamedTuple):
     """Index tensors over several dimensions as one: permute, join, take along ``dim``."""
 
-    order: tuple[int, ...]
-    joined: tuple[int, ...]
+    order: Shape
+    joined: Shape
     positions: Tensor
     dim: int
 
 
-def _advanced(shape: tuple[int, ...], arrays: tuple[tuple[int, Tensor], ...]) -> _Advanced:
-    dims = [d for d, _ in arrays]
-    for _, index in arrays:
-        if index.dtype.is_floating_point:
-            raise DimensionError("tensors used as indices must be long, int, byte or bool tensors")
-    indices = [cast(index, dtypes.int64) for _, index in arrays]
+def _advanced(shape: Shape, arrays: tuple[tuple[int, Tensor], ...]) -> Advanced:
+    dims: list[int] = []
+    indices: list[Tensor] = []
+    for d, index in arrays:
+        if index.dtype is dtypes.bool:
+            dims += range(d, d + index.ndim)
+            indices += _columns(positions(index), index.ndim)
+        else:
+            dims.append(d)
+            indices.append(cast(index, dtypes.int64))
     adjacent = dims == list(range(dims[0], dims[0] + len(dims)))
     place = dims[0] if adjacent else 0
     rest = [d for d in range(len(shape)) if d not in dims]
     order = (*rest[:place], *dims, *rest[place:])
-    if len(arrays) == 1:
-        return _Advanced(order, tuple(shape[d] for d in order), indices[0], place)
+    if len(indices) == 1:
+        return Advanced(order, tuple(shape[d] for d in order), indices[0], place)
+    try:
+        broadcast(*(tuple(i.shape) for i in indices))
+    except ShapeError:
+        raise DimensionError(
+            "shape mismatch: indexing tensors could not be broadcast together with shapes "
+            + ", ".join(str(list(i.shape)) for i in indices)
+        ) from None
     linear: Any = None
     for d, index in zip(dims, indices, strict=True):
-        counting = apply(
-            OPS["iota"],
-            (),
-            {"shape": (shape[d],), "dim": 0, "dtype": dtypes.int64, "start": 0, "step": 1,
-             "device": CPU},
-        )  # fmt: skip
+        counting = counted(shape[d])
         checked = apply(OPS["take"], (counting, index), {"dim": 0})  # wraps, and checks its range
         linear = checked if linear is None else linear * shape[d] + checked
-    size = int(np.prod([shape[d] for d in dims]))
+    size = math.prod(shape[d] for d in dims)
     joined = (*(shape[d] for d in rest[:place]), size, *(shape[d] for d in rest[place:]))
-    return _Advanced(order, joined, linear, place)
+    return Advanced(order, joined, linear, place)
+
+
+def _columns(places: Tensor, count: int) -> list[Tensor]:
+    if count == 1:
+        return [reshaped(places, (places.numel(),))]
+    return list(places.unbind(1))  # type: ignore[attr-defined]
+
+
+def counted(size: int) -> Tensor:
+    """0, 1, 2, ..."""
+    attrs = {"shape": (size,), "dim": 0, "dtype": dtypes.int64, "start": 0, "step": 1,
+             "device": CPU}  # fmt: skip
+    return apply(OPS["iota"], (), attrs)
+
+
+def _gathered(shown: Tensor, way: Advanced) -> Tensor:
+    """The dimensions that are indexed side by side, as one."""
+    if way.order != tuple(range(len(way.order))):
+        shown = permuted(shown, way.order)
+    return shown if tuple(shown.shape) == way.joined else reshaped(shown, way.joined)
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
@@ -202,50 +302,149 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     if not plan.arrays:
         return shown
     way = _advanced(plan.shape, plan.arrays)
-    if way.order != tuple(range(len(way.order))):
-        shown = apply(OPS["permute"], (shown,), {"dims": way.order})
-    if tuple(shown.shape) != way.joined:
-        shown = apply(OPS["reshape"], (shown,), {"shape": way.joined})
-    return apply(OPS["take"], (shown, way.positions), {"dim": way.dim})
+    return apply(OPS["take"], (_gathered(shown, way), way.positions), {"dim": way.dim})
+
+
+# ------------------------------------------------------------------------------------ assignment
 
 
 def setitem(x: Tensor, index: Any, value: Any) -> None:
-    """``x[index] = value``, in place; ``value`` is cast and broadcast."""
-    if not isinstance(value, Tensor):
-        value = as_tensor(value, dtype=x.dtype)
-    value = cast(value, x.dtype)
-    mask = _items(index)
-    if len(mask) == 1 and _is_mask(mask[0]) and value.numel() == 1:
-        _set_masked(x, cast(mask[0], dtypes.bool), value)
-        return
+    """``x[index] = value``, in place; ``value`` is a tensor or a number, and is broadcast."""
+    new = _value(x, value)
+    if isinstance(index, bool):  # everything, or nothing
+        if not index:
+            return
+        index = None
+    if isinstance(index, Tensor) and index.dtype is dtypes.uint8 and new.numel() == 1:
+        raise RuntimeError(
+            "masked_fill_ only supports boolean masks, but got mask with dtype unsigned char"
+        )
     plan = _plan(x, index)
     shown = _basic(x, plan)
     if not plan.arrays:
-        shown._write(fitted(_trimmed(value, shown.ndim), shown, "setitem"))
+        shape = tuple(shown.shape)
+        shown._write(_fitted(_trimmed(cast(new, x.dtype), len(shape)), shape))
         return
-    way = _advanced(plan.shape, plan.arrays)
-    moved = apply(OPS["permute"], (shown,), {"dims": way.order})
-    base = apply(OPS["reshape"], (moved,), {"shape": way.joined})
-    picked = (*way.joined[: way.dim], *way.positions.shape, *way.joined[way.dim + 1 :])
-    target = Tensor._make(np.broadcast_to(np.zeros((), x.dtype.numpy), picked))
-    values = fitted(_trimmed(value, len(picked)), target, "setitem")
-    written = apply(OPS["put_index"], (base, way.positions, values), {"dim": way.dim, "add": False})
-    back = apply(OPS["reshape"], (written,), {"shape": tuple(moved.shape)})
-    inverse = tuple(int(i) for i in np.argsort(way.order))
-    shown._write(apply(OPS["permute"], (back,), {"dims": inverse}))
-
-
-def _set_masked(x: Tensor, mask: Tensor, value: Tensor) -> None:
-    rank = x.ndim - mask.ndim
-    if rank < 0 or tuple(mask.shape) != tuple(x.shape)[: mask.ndim]:
-        raise DimensionError(
-            f"The shape of the mask {list(mask.shape)} at index 0 does not match the shape of the "
-            f"indexed tensor {list(x.shape)} at index 0"
+    masked = len(plan.arrays) == 1 and _is_mask(plan.arrays[0][1])
+    if new.dtype is not x.dtype and not new._weak and not (masked and new.numel() == 1):
+        raise RuntimeError(
+            "Index put requires the source and destination dtypes match, got "
+            f"{x.dtype.type_name} for the destination and {new.dtype.type_name} for the source."
         )
-    if rank:
-        mask = apply(OPS["reshape"], (mask,), {"shape": (*mask.shape, *(1,) * rank)})
-    number = apply(OPS["reshape"], (value,), {"shape": ()})
-    x._write(fitted(apply(OPS["where"], (mask, number, x), {}), x, "setitem"))
+    shown._write(_placed(shown, plan, cast(new, x.dtype), False))
+
+
+def _value(x: Tensor, value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value._here()
+    if isinstance(value, (bool, int, float)):
+        return number(representable(value, x.dtype), x.dtype)
+    if isinstance(value, complex):
+        raise RuntimeError(
+            f"value cannot be converted to type {x.dtype.name} without overflow: {value}"
+        )
+    raise TypeError(f"can't assign a {type(value).__name__} to a {x.dtype.type_name}Tensor")
+
+
+def representable(value: Any, dtype: dtypes.dtype) -> Any:
+    """A Python number that an element of the dtype can hold. Raises RuntimeError beyond its range.
+
+    Unsigned elements take negative numbers, which wrap around.
+    """
+    if isinstance(value, bool) or dtype is dtypes.bool:
+        return value
+    if dtype.is_floating_point:
+        beyond = math.isfinite(value) and abs(value) > dtypes.finfo(dtype).max
+    else:
+        limits = dtypes.iinfo(dtype)
+        low = limits.min if limits.min < 0 else -limits.max
+        beyond = not math.isfinite(value) or not low <= int(value) <= limits.max
+    if beyond:
+        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+    return value if dtype.is_floating_point else int(value)
+
+
+def _placed(shown: Tensor, plan: Plan, new: Tensor, add: bool) -> Tensor:
+    """The view ``shown`` with a value at the places of index tensors and masks."""
+    dim, mask = plan.arrays[0]
+    if len(plan.arrays) == 1 and _is_mask(mask):
+        inner = shown.ndim - dim - mask.ndim
+        new = _trimmed(new, dim + 1 + inner)
+        uniform = new.ndim <= inner or new.shape[-1 - inner] == 1
+        if uniform or MODES.trace is not None:
+            spread = _spread_out(new, mask, inner, uniform)
+            return _selected(shown, mask, inner, spread, add)
+    way = _advanced(plan.shape, plan.arrays)
+    base = _gathered(shown, way)
+    picked = (*way.joined[: way.dim], *way.positions.shape, *way.joined[way.dim + 1 :])
+    values = _fitted(_trimmed(new, len(picked)), picked)
+    written = apply(OPS["put_index"], (base, way.positions, values), {"dim": way.dim, "add": add})
+    moved = tuple(shown.shape[d] for d in way.order)
+    return permuted(reshaped(written, moved), inverse(way.order))
+
+
+def _selected(shown: Tensor, mask: Tensor, inner: int, spread: Tensor, add: bool) -> Tensor:
+    shape = tuple(shown.shape)
+    if inner:
+        mask = reshaped(mask, (*mask.shape, *(1,) * inner))
+    values = _fitted(spread, shape)
+    if add:
+        values = apply(OPS["add"], (shown, values), {})
+    return _fitted(apply(OPS["where"], (mask, values, shown), {}), shape)
+
+
+def _spread_out(new: Tensor, mask: Tensor, inner: int, uniform: bool) -> Tensor:
+    """Values for the elements under a mask, each at its element: the rest means nothing.
+
+    The values stand along one dimension, with ``inner`` others after it, in the mask's order. That
+    there are as many as the mask has elements is checked when the program runs: by a position that
+    is only inside of its dimension when the difference is 0.
+    """
+    shape = tuple(new.shape)
+    if uniform:
+        if new.ndim <= inner:
+            return new
+        lead = shape[: len(shape) - 1 - inner]
+        return reshaped(new, (*lead, *(1,) * mask.ndim, *shape[len(shape) - inner :]))
+    axis = len(shape) - 1 - inner
+    count = shape[axis]
+    if not count:
+        attrs = {"value": 0, "dtype": new.dtype, "device": new.device}
+        one = {"shape": (*shape[:axis], 1, *shape[axis + 1 :]), **attrs}
+        new = apply(OPS["full"], (), one)
+    flat = cast(reshaped(mask, (mask.numel(),)), dtypes.int64)
+    ranks = apply(OPS["cumsum"], (flat,), {"dim": 0, "reverse": False})
+    total = apply(OPS["sum"], (flat,), {"dims": (0,), "keepdim": True})
+    ranks = ranks + exactly(total, count)
+    first = apply(OPS["maximum"], (ranks - 1, number(0, dtypes.int64)), {})
+    within = apply(OPS["minimum"], (first, number(max(count - 1, 0), dtypes.int64)), {})
+    places = reshaped(within, tuple(mask.shape))
+    return apply(OPS["take"], (new, places), {"dim": axis})
+
+
+def exactly(value: Tensor, wanted: int) -> Tensor:
+    """0 where a vector of one int64 has the wanted value; an IndexError when the program runs else.
+
+    The check is a position in a dimension of size 1.
+    """
+    distance = apply(OPS["abs"], (value - wanted,), {})
+    attrs = {"value": 0, "shape": (1,), "dtype": dtypes.int64, "device": CPU}
+    return apply(OPS["gather"], (apply(OPS["full"], (), attrs), distance), {"dim": 0})
+
+
+def _fitted(value: Tensor, shape: Shape) -> Tensor:
+    """The value broadcast to the shape of what it is written into."""
+    if tuple(value.shape) == shape:
+        return value
+    lead = len(shape) - value.ndim
+    if lead < 0 or any(n not in (1, shape[lead + i]) for i, n in enumerate(value.shape)):
+        raise ShapeError(
+            f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to "
+            f"indexing result of shape {list(shape)}"
+        )
+    if lead:
+        value = reshaped(value, (*(1,) * lead, *value.shape))
+    return apply(OPS["expand"], (value,), {"shape": shape})
 
 
 def _trimmed(value: Tensor, ndim: int) -> Tensor:
@@ -253,69 +452,39 @@ def _trimmed(value: Tensor, ndim: int) -> Tensor:
     shape = tuple(value.shape)
     while len(shape) > ndim and shape[0] == 1:
         shape = shape[1:]
-    return value if shape == tuple(value.shape) else value.reshape(shape)  # type: ignore[attr-defined, no-any-return]
+    return value if shape == tuple(value.shape) else reshaped(value, shape)
 
 
-def _along(name: str, index: Tensor) -> Tensor:
-    if index.dtype is not dtypes.int64 and index.dtype is not dtypes.int32:
-        raise RuntimeError(f"{name}(): Expected dtype int64 for index")
-    return cast(index, dtypes.int64)
-
-
-@tensor_function(out=True)
-def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
-    """``out[i][j] = input[index[i][j]][j]`` for dim 0, likewise for others."""
-    del sparse_grad
-    axis = normalise_dim(dim, input.ndim)
-    return apply(OPS["gather"], (input, _along("gather", index)), {"dim": axis})
-
-
-@tensor_function(out=True)
-def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The slices of ``input`` along ``dim`` that a vector of positions names."""
-    axis = normalise_dim(dim, input.ndim)
-    return apply(OPS["take"], (input, _along("index_select", index)), {"dim": axis})
+# --------------------------------------------------------------------------------------- by name
 
 
 @tensor_function(inplace=True)
-def scatter(
-    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None
-) -> Tensor:
-    """A copy with ``src`` written at ``index`` along ``dim``."""
-    return _scatter(input, dim, index, src if value is None else value, False)
+def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
+    """A copy with ``values`` at ``indices``, a tuple of index tensors, masks and Nones.
+
+    Where places repeat the last value stays; with ``accumulate`` values are added.
+    """
+    if values.dtype is not input.dtype:
+        raise RuntimeError(
+            "Index put requires the source and destination dtypes match, got "
+            f"{input.dtype.type_name} for the destination and {values.dtype.type_name} for the "
+            "source."
+        )
+    plan = _plan(input, _with_slices(indices))
+    if not plan.arrays:
+        raise RuntimeError("index_put: at least one of the indices must be a tensor")
+    return _placed(input, plan, values, accumulate)
 
 
-@tensor_function(inplace=True)
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """A copy with ``src`` added at ``index`` along ``dim``; duplicates add up in order."""
-    return _scatter(input, dim, index, src, True)
+def _with_slices(indices: Any) -> tuple[Any, ...]:
+    """Indices in which None means a whole dimension."""
+    return tuple(slice(None) if i is None else i for i in indices)
 
 
-def _scatter(input: Tensor, dim: int, index: Tensor, src: Any, add: bool) -> Tensor:
-    axis = normalise_dim(dim, input.ndim)
-    if not isinstance(src, Tensor):
-        src = as_tensor(src, dtype=input.dtype).expand(tuple(index.shape))  # type: ignore[attr-defined]
-    elif tuple(src.shape) != tuple(index.shape):
-        src = src[tuple(slice(n) for n in index.shape)]  # type: ignore[index]
-    if src.dtype is not input.dtype:
-        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
-    operands = (input, _along("scatter", index), src)
-    return apply(OPS["scatter"], operands, {"dim": axis, "add": add})
-
-
-@tensor_function
-def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
-    """The positions of elements that are not zero, one row each (or one tensor a dimension)."""
-    if not as_tuple:
-        return _positions(input)
-    return _positions(input if input.ndim else input.reshape(1)).unbind(1)  # type: ignore[attr-defined]
-
-
-@tensor_function
-def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where ``mask`` holds, in order."""
-    shape = np.broadcast_shapes(tuple(input.shape), tuple(mask.shape))
-    return getitem(input.expand(shape), mask.expand(shape))  # type: ignore[attr-defined]
+@tensor_function(public=False)
+def index(self: Tensor, indices: Any) -> Tensor:
+    """``self[indices]``, where None means a whole dimension."""
+    return getitem(self, _with_slices(indices))
 
 
 def _iterate(self: Tensor) -> Any:

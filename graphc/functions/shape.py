@@ -1,15 +1,15 @@
-"""Functions that rearrange elements: views where PyTorch gives views, joins, splits, flips."""
+"""Views: the same elements in another shape or order, or some of them, without a copy."""
 
+import functools
 import math
+import operator
+import warnings
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from graphc import dtypes
 from graphc.errors import DimensionError, ShapeError
 from graphc.functions.dims import normalise_dim
-from graphc.functions.promotion import cast, common_dtype
 from graphc.functions.registry import tensor_function
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
@@ -17,11 +17,16 @@ from graphc.tensor import Tensor, apply
 Ints = int | Sequence[int]
 
 
-def _given(args: tuple[Any, ...]) -> tuple[int, ...]:
-    """``f(2, 3)`` and ``f((2, 3))`` mean the same."""
-    if len(args) == 1 and isinstance(args[0], (tuple, list)):
-        args = tuple(args[0])
-    return tuple(int(a.item()) if isinstance(a, Tensor) else int(a) for a in args)
+def sizes_of(args: tuple[Any, ...], named: Any = None) -> tuple[int, ...]:
+    """``f(2, 3)``, ``f((2, 3))`` and ``f(size=(2, 3))`` mean the same."""
+    given: Any = args
+    if not args and named is not None:
+        given = named
+    elif len(args) == 1 and isinstance(args[0], (tuple, list)):
+        given = args[0]
+    if not isinstance(given, (tuple, list)):
+        given = (given,)
+    return tuple(operator.index(n) for n in given)
 
 
 def _resolved(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
@@ -47,24 +52,52 @@ def _resolved(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
     return shape
 
 
-def _reshape(input: Tensor, shape: tuple[int, ...]) -> Tensor:
+def reshaped(input: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The row ``reshape``; sizes that are known to fit."""
     return apply(OPS["reshape"], (input,), {"shape": shape})
 
 
-@tensor_function
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def permuted(input: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The row ``permute``; dims counted from the front."""
+    return apply(OPS["permute"], (input,), {"dims": dims})
+
+
+def slice_attrs(
+    shape: Sequence[int], axis: int, start: int, stop: int, step: int
+) -> dict[str, Any]:
+    """Attributes of the rows ``slice`` and ``put_slice`` for a slice of one dimension."""
+    n = len(shape)
+    return {
+        "starts": tuple(start if i == axis else 0 for i in range(n)),
+        "stops": tuple(stop if i == axis else shape[i] for i in range(n)),
+        "steps": tuple(step if i == axis else 1 for i in range(n)),
+    }
+
+
+def sliced(input: Tensor, axis: int, start: int, stop: int, step: int) -> Tensor:
+    """A view of part of one dimension; the bounds are in range and the step positive."""
+    return apply(OPS["slice"], (input,), slice_attrs(input.shape, axis, start, stop, step))
+
+
+# ----------------------------------------------------------------------------------- other shapes
+
+
+@tensor_function(name="reshape")
+def reshape(input: Tensor, *args: Any, shape: Any = None) -> Tensor:
     """The same elements in another shape: a view where the strides allow, else a copy."""
-    return _reshape(input, _resolved(_given(shape), input.numel()))
+    return reshaped(input, _resolved(sizes_of(args, shape), input.numel()))
 
 
-def _view(input: Tensor, *shape: Any) -> Tensor:
+def view(self: Tensor, *args: Any, size: Any = None, dtype: Any = None) -> Tensor:
     """The same memory in another shape, or (given a dtype) read as another dtype.
 
     Raises RuntimeError when the strides do not allow it.
     """
-    if len(shape) == 1 and isinstance(shape[0], dtypes.dtype):
-        return Tensor._make(input._array().view(shape[0].numpy))  # type: ignore[no-any-return]
-    result = _reshape(input, _resolved(_given(shape), input.numel()))
+    if len(args) == 1 and isinstance(args[0], dtypes.dtype):
+        (dtype,) = args
+    if dtype is not None:
+        return reinterpreted(self, dtype)
+    result = reshaped(self, _resolved(sizes_of(args, size), self.numel()))
     if result._base is None and result.numel():
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one "
@@ -73,19 +106,56 @@ def _view(input: Tensor, *shape: Any) -> Tensor:
     return result
 
 
-tensor_function(_view, name="view", public=False)
+def reinterpreted(input: Tensor, dtype: dtypes.dtype) -> Tensor:
+    """The same memory read as another dtype; the last dimension changes with the element's size.
+
+    Raises RuntimeError where sizes or strides do not fit. No gradient passes.
+    """
+    have, want = input.dtype.itemsize, dtype.itemsize
+    if dtype is input.dtype:
+        return reshaped(input, tuple(input.shape))
+    if have != want:
+        what = f"to view {input.dtype} as {dtype} (different element sizes)"
+        if not input.ndim:
+            raise RuntimeError(f"self.dim() cannot be 0 {what}")
+        strides = input.stride()
+        if strides[-1] != 1 and input.shape[-1] != 1:
+            raise RuntimeError(f"self.stride(-1) must be 1 {what}, but got {strides[-1]}")
+        if want > have:
+            ratio = want // have
+            if input.shape[-1] % ratio:
+                raise RuntimeError(
+                    f"self.size(-1) must be divisible by {ratio} {what}, but got {input.shape[-1]}"
+                )
+            if input.storage_offset() % ratio or any(s % ratio for s in strides[:-1]):
+                raise RuntimeError(
+                    f"self.storage_offset() and strides must be divisible by {ratio} {what}, but "
+                    f"got {input.storage_offset()} and {strides}"
+                )
+    return apply(OPS["view_dtype"], (input,), {"dtype": dtype})
+
+
+tensor_function(view, public=False)
 
 
 @tensor_function(public=False)
 def view_as(self: Tensor, other: Tensor) -> Tensor:
     """``self.view(other.shape)``."""
-    return _view(self, tuple(other.shape))
+    return view(self, tuple(other.shape))
 
 
 @tensor_function(public=False)
 def reshape_as(self: Tensor, other: Tensor) -> Tensor:
     """``self.reshape(other.shape)``."""
-    return reshape(self, tuple(other.shape))  # type: ignore[no-any-return]
+    return reshape(self, tuple(other.shape))
+
+
+@tensor_function
+def ravel(input: Tensor) -> Tensor:
+    """All elements in one dimension: a view of a contiguous tensor, else a copy."""
+    if not input.is_contiguous():
+        input = apply(OPS["clone"], (input,), {})
+    return reshaped(input, (input.numel(),))
 
 
 @tensor_function
@@ -96,30 +166,44 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
     shape = tuple(input.shape)
     if not shape:
-        return _reshape(input, (1,))
+        return reshaped(input, (1,))
+    if first == last:
+        return input
     joined = math.prod(shape[first : last + 1])
-    return _reshape(input, (*shape[:first], joined, *shape[last + 1 :]))
+    return reshaped(input, (*shape[:first], joined, *shape[last + 1 :]))
 
 
 @tensor_function
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
-    """One dimension split into several."""
+    """One dimension split into several, one of which may be -1."""
     axis = normalise_dim(dim, input.ndim)
+    given = sizes_of((tuple(sizes),))
+    if not given:
+        raise RuntimeError("unflatten: sizes must be non-empty")
+    size = input.shape[axis] if input.ndim else 1
+    if given.count(-1) > 1 or any(n < -1 for n in given):
+        raise RuntimeError(f"unflatten: only one of the sizes {list(given)} can be inferred")
+    known = math.prod(n for n in given if n != -1)
+    if size % known if -1 in given and known else known != size:
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(given)} don't multiply up to the size of dim {dim} "
+            f"({size}) in the input tensor"
+        )
     shape = tuple(input.shape)
-    split = _resolved(tuple(sizes), shape[axis])
-    return _reshape(input, (*shape[:axis], *split, *shape[axis + 1 :]))
+    return reshaped(input, (*shape[:axis], *_resolved(given, size), *shape[axis + 1 :]))
 
 
-@tensor_function(inplace=False)
+@tensor_function
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without the dimensions of size 1 (or only the given ones)."""
     if dim is None:
         dropped = {i for i, n in enumerate(input.shape) if n == 1}
     else:
-        dims = (dim,) if isinstance(dim, int) else dim
-        dropped = {normalise_dim(d, input.ndim) for d in dims}
-        dropped = {d for d in dropped if input.ndim and input.shape[d] == 1}
-    return _reshape(input, tuple(n for i, n in enumerate(input.shape) if i not in dropped))
+        dims = [normalise_dim(d, input.ndim) for d in sizes_of((dim,))]
+        if len(set(dims)) != len(dims):
+            raise RuntimeError(f"dim {dims[0]} appears multiple times in the list of dims")
+        dropped = {d for d in dims if input.ndim and input.shape[d] == 1}
+    return reshaped(input, tuple(n for i, n in enumerate(input.shape) if i not in dropped))
 
 
 @tensor_function
@@ -127,17 +211,16 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new dimension of size 1 at ``dim``."""
     axis = normalise_dim(dim, input.ndim + 1)
     shape = tuple(input.shape)
-    return _reshape(input, (*shape[:axis], 1, *shape[axis:]))
+    return reshaped(input, (*shape[:axis], 1, *shape[axis:]))
 
 
-def _permute(input: Tensor, dims: tuple[int, ...]) -> Tensor:
-    return apply(OPS["permute"], (input,), {"dims": dims})
+# ----------------------------------------------------------------------------------- other orders
 
 
 @tensor_function
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """The dimensions in another order."""
-    given = _given(dims)
+    given = sizes_of(args, dims)
     if len(given) != input.ndim:
         raise RuntimeError(
             f"permute(sparse_coo): number of dimensions in the tensor input does not match the "
@@ -147,17 +230,27 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     order = tuple(normalise_dim(d, input.ndim) for d in given)
     if len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
-    return _permute(input, order)
+    return permuted(input, order)
 
 
-@tensor_function(aliases=("swapaxes", "swapdims"))
-def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """Two dimensions exchanged."""
-    a, b = normalise_dim(dim0, input.ndim), normalise_dim(dim1, input.ndim)
+def _exchanged(input: Tensor, first: int, second: int) -> Tensor:
+    a, b = normalise_dim(first, input.ndim), normalise_dim(second, input.ndim)
     order = list(range(input.ndim))
     if order:
         order[a], order[b] = order[b], order[a]
-    return _permute(input, tuple(order))
+    return permuted(input, tuple(order))
+
+
+@tensor_function(aliases=("swapdims",))
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Two dimensions exchanged."""
+    return _exchanged(input, dim0, dim1)
+
+
+@tensor_function
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """Two dimensions exchanged."""
+    return _exchanged(input, axis0, axis1)
 
 
 @tensor_function
@@ -165,14 +258,25 @@ def t(input: Tensor) -> Tensor:
     """A matrix transposed; vectors and numbers as they are."""
     if input.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
-    return _permute(input, tuple(reversed(range(input.ndim))))
+    return permuted(input, tuple(reversed(range(input.ndim))))
+
+
+@tensor_function
+def adjoint(input: Tensor) -> Tensor:
+    """Matrices transposed (and conjugated, were they complex)."""
+    if input.ndim < 2:
+        raise RuntimeError(
+            f"tensor.adjoint() is only supported on matrices or batches of matrices. Got "
+            f"{input.ndim}-D tensor."
+        )
+    return _exchanged(input, -2, -1)
 
 
 @tensor_function(aliases=("moveaxis",))
 def movedim(input: Tensor, source: Ints, destination: Ints) -> Tensor:
     """Some dimensions moved to other places; the rest keep their order."""
-    sources = [source] if isinstance(source, int) else list(source)
-    targets = [destination] if isinstance(destination, int) else list(destination)
+    sources = list(sizes_of((source,)))
+    targets = list(sizes_of((destination,)))
     if len(sources) != len(targets):
         raise RuntimeError(
             f"movedim: Invalid source or destination dims: source ({sources} dims) should contain "
@@ -180,16 +284,56 @@ def movedim(input: Tensor, source: Ints, destination: Ints) -> Tensor:
         )
     froms = [normalise_dim(d, input.ndim) for d in sources]
     to = [normalise_dim(d, input.ndim) for d in targets]
+    for what, dims in (("source", froms), ("destination", to)):
+        if len(set(dims)) != len(dims):
+            raise RuntimeError(f"movedim: repeated dim in `{what}` ({dims})")
     places = dict(zip(to, froms, strict=True))
     rest = iter(d for d in range(input.ndim) if d not in froms)
-    return _permute(input, tuple(places[i] if i in places else next(rest)
+    return permuted(input, tuple(places[i] if i in places else next(rest)
                                  for i in range(input.ndim)))  # fmt: skip
 
 
+def _reversed_dims(self: Tensor) -> Tensor:
+    if self.ndim != 2:
+        warnings.warn(
+            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is "
+            "deprecated. Consider `x.mT` to transpose batches of matrices or "
+            "`x.permute(*range(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return permuted(self, tuple(reversed(range(self.ndim))))
+
+
+def _matrices(name: str, self: Tensor) -> Tensor:
+    if name == "H" and self.ndim not in (0, 2):
+        raise RuntimeError(
+            f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor. "
+            "For batches of matrices, consider using tensor.mH"
+        )
+    if not self.ndim and name == "H":
+        return permuted(self, ())
+    if self.ndim < 2:
+        raise RuntimeError(
+            f"tensor.{name} is only supported on matrices or batches of matrices. Got "
+            f"{self.ndim}-D tensor."
+        )
+    return _exchanged(self, -2, -1)
+
+
+Tensor.T = property(_reversed_dims)  # type: ignore[attr-defined]
+for _name in ("mT", "mH", "H"):
+    setattr(Tensor, _name, property(functools.partial(_matrices, _name)))
+
+
+# -------------------------------------------------------------------------------------- expansion
+
+
 @tensor_function(public=False)
-def expand(self: Tensor, *sizes: Any) -> Tensor:
+def expand(self: Tensor, *args: Any, size: Any = None, implicit: bool = False) -> Tensor:
     """Size-1 dimensions repeated without copying; -1 keeps a size."""
-    given = _given(sizes)
+    del implicit
+    given = sizes_of(args, size)
     lead = len(given) - self.ndim
     if lead < 0:
         raise RuntimeError(
@@ -214,121 +358,60 @@ def expand(self: Tensor, *sizes: Any) -> Tensor:
                 f"{list(self.shape)}"
             )
         target.append(n)
-    source = _reshape(self, (1,) * lead + tuple(self.shape)) if lead else self
+    source = reshaped(self, (1,) * lead + tuple(self.shape)) if lead else self
     return apply(OPS["expand"], (source,), {"shape": tuple(target)})
+
+
+@tensor_function(public=False)
+def sum_to_size(self: Tensor, *args: Any, size: Any = None) -> Tensor:
+    """Summed over the dimensions along which ``size`` would have to be expanded to this shape."""
+    given = sizes_of(args, size)
+    lead = self.ndim - len(given)
+    if lead < 0 or any(n not in (1, self.shape[lead + d]) for d, n in enumerate(given)):
+        raise RuntimeError(
+            f"size {list(given)} is not expandable to size {list(self.shape)} (sum_to_size)"
+        )
+    summed = [lead + d for d, n in enumerate(given) if n != self.shape[lead + d]]
+    if not lead and not summed:
+        return self
+    dims = (*range(lead), *summed)
+    return reshaped(apply(OPS["sum"], (self,), {"dims": dims, "keepdim": True}), given)
 
 
 @tensor_function(public=False)
 def expand_as(self: Tensor, other: Tensor) -> Tensor:
     """``self.expand(other.shape)``."""
-    return expand(self, tuple(other.shape))  # type: ignore[no-any-return]
+    return expand(self, tuple(other.shape))
 
 
 @tensor_function
 def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     """``input.expand(size)``."""
-    return expand(input, tuple(size))  # type: ignore[no-any-return]
+    return expand(input, sizes_of((size,)))
 
 
-@tensor_function(method=False)
-def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors expanded to their common shape."""
-    shape = np.broadcast_shapes(*(tuple(x.shape) for x in tensors))
-    return tuple(expand(x, shape) for x in tensors)
-
-
-@tensor_function(public=False)
-def repeat(self: Tensor, *repeats: Any) -> Tensor:
-    """The tensor laid out several times along each dimension; always a copy."""
-    counts = _given(repeats)
-    lead = len(counts) - self.ndim
-    if lead < 0:
-        raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
-            "tensor"
-        )
-    shape = (1,) * lead + tuple(self.shape)
-    apart = tuple(n for size in shape for n in (1, size))
-    wide = tuple(n for count, size in zip(counts, shape, strict=True) for n in (count, size))
-    spread = apply(OPS["expand"], (_reshape(self, apart),), {"shape": wide})
-    joined = tuple(count * size for count, size in zip(counts, shape, strict=True))
-    return apply(OPS["clone"], (_reshape(spread, joined),), {})
+# ------------------------------------------------------------------------------------------ parts
 
 
 @tensor_function
-def tile(input: Tensor, *dims: Any) -> Tensor:
-    """Like :meth:`repeat`, with missing leading counts taken as 1."""
-    counts = _given(dims)
-    return repeat(input, (1,) * (input.ndim - len(counts)) + counts)  # type: ignore[no-any-return]
-
-
-@tensor_function(method=False, out=True, aliases=("concat", "concatenate"))
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors joined along an existing dimension."""
-    parts = list(tensors)
-    if not parts:
-        raise RuntimeError("expected a non-empty list of Tensors")
-    kept = [x for x in parts if tuple(x.shape) != (0,)] or parts[:1]  # PyTorch's legacy empties
-    dtype = common_dtype(parts)
-    if kept[0].ndim == 0:
-        raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
-    axis = normalise_dim(dim, kept[0].ndim)
-    return apply(OPS["cat"], [cast(x, dtype) for x in kept], {"dim": axis})
-
-
-@tensor_function(method=False, out=True)
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors of one shape joined along a new dimension."""
-    parts = list(tensors)
-    if not parts:
-        raise RuntimeError("stack expects a non-empty TensorList")
-    for i, x in enumerate(parts):
-        if tuple(x.shape) != tuple(parts[0].shape):
-            raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(parts[0].shape)} at "
-                f"entry 0 and {list(x.shape)} at entry {i}"
-            )
-    return cat([unsqueeze(x, dim) for x in parts], normalise_dim(dim, parts[0].ndim + 1))  # type: ignore[no-any-return]
-
-
-def _at_least(x: Tensor, ndim: int) -> Tensor:
-    return x if x.ndim >= ndim else _reshape(x, (1,) * (ndim - x.ndim) + tuple(x.shape))
-
-
-@tensor_function(method=False)
-def hstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Joined along dimension 1 (0 for vectors)."""
-    parts = [_at_least(x, 1) for x in tensors]
-    return cat(parts, 0 if parts[0].ndim == 1 else 1)  # type: ignore[no-any-return]
-
-
-@tensor_function(method=False)
-def vstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Joined as rows."""
-    return cat([_at_least(x, 2) for x in tensors], 0)  # type: ignore[no-any-return]
-
-
-@tensor_function
-def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """Elements ``start`` to ``start + length`` along ``dim``."""
-    axis = normalise_dim(dim, input.ndim)
+    if not input.ndim:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    if isinstance(start, Tensor) and (start.ndim or start.dtype.is_floating_point):
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
+    axis, start = normalise_dim(dim, input.ndim), operator.index(start)
     size = input.shape[axis]
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if not -size <= start <= size:
+        raise DimensionError(
+            f"start out of range (expected to be in range of [{-size}, {size}], but got {start})"
+        )
     begin = start + size if start < 0 else start
-    if begin < 0 or length < 0 or begin + length > size:
+    if begin + length > size:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
     return sliced(input, axis, begin, begin + length, 1)
-
-
-def sliced(input: Tensor, axis: int, start: int, stop: int, step: int) -> Tensor:
-    """A view of part of one dimension; the bounds are in range and the step positive."""
-    n = input.ndim
-    shape = tuple(input.shape)
-    attrs = {
-        "starts": tuple(start if i == axis else 0 for i in range(n)),
-        "stops": tuple(stop if i == axis else shape[i] for i in range(n)),
-        "steps": tuple(step if i == axis else 1 for i in range(n)),
-    }
-    return apply(OPS["slice"], (input,), attrs)
 
 
 @tensor_function
@@ -336,7 +419,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     """One element along ``dim``, which disappears. Raises IndexError out of range."""
     if not input.ndim:
         raise DimensionError("select() cannot be applied to a 0-dim tensor.")
-    axis = normalise_dim(dim, input.ndim)
+    axis, index = normalise_dim(dim, input.ndim), operator.index(index)
     size = input.shape[axis]
     if not -size <= index < size:
         raise DimensionError(
@@ -346,114 +429,26 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     begin = index % size
     part = sliced(input, axis, begin, begin + 1, 1)
     shape = tuple(input.shape)
-    return _reshape(part, (*shape[:axis], *shape[axis + 1 :]))
-
-
-@tensor_function
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """All elements along ``dim`` as separate views."""
-    axis = normalise_dim(dim, input.ndim)
-    return tuple(select(input, axis, i) for i in range(input.shape[axis]))
-
-
-@tensor_function
-def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of consecutive parts: of one size (the last may be smaller), or of given sizes."""
-    axis = normalise_dim(dim, tensor.ndim)
-    size = tensor.shape[axis]
-    if isinstance(split_size_or_sections, int):
-        each = split_size_or_sections
-        if each <= 0 and size:
-            raise RuntimeError(f"split expects split_size be non-negative, but got {each}")
-        sections = [min(each, size - i) for i in range(0, size, each)] or [0]
-    else:
-        sections = list(split_size_or_sections)
-        if sum(sections) != size:
-            raise RuntimeError(
-                f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's "
-                f"size at dimension {axis}), but got split_sizes={sections}"
-            )
-    parts, start = [], 0
-    for n in sections:
-        parts.append(sliced(tensor, axis, start, start + n, 1))
-        start += n
-    return tuple(parts)
-
-
-@tensor_function
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most ``chunks`` views of equal size (the last may be smaller)."""
-    if chunks < 1:
-        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    size = input.shape[normalise_dim(dim, input.ndim)]
-    return split(input, max(1, -(-size // chunks)), dim)  # type: ignore[no-any-return]
-
-
-@tensor_function
-def flip(input: Tensor, *dims: Any) -> Tensor:
-    """A copy with some dimensions reversed."""
-    axes = tuple(sorted(normalise_dim(d, input.ndim) for d in _given(dims)))
-    return apply(OPS["flip"], (input,), {"dims": axes})
-
-
-@tensor_function
-def roll(input: Tensor, shifts: Ints, dims: Any = None) -> Tensor:
-    """Elements moved along dimensions, those that fall off the end re-entering at the start."""
-    if dims is None:
-        return _reshape(roll(_reshape(input, (input.numel(),)), shifts, 0), tuple(input.shape))
-    moves = [shifts] if isinstance(shifts, int) else list(shifts)
-    axes = [dims] if isinstance(dims, int) else list(dims)
-    result = input
-    for shift, dim in zip(moves, axes, strict=True):
-        axis = normalise_dim(dim, input.ndim)
-        size = input.shape[axis]
-        cut = (size - shift % size) if size and shift % size else 0
-        if cut:
-            result = cat([sliced(result, axis, cut, size, 1), sliced(result, axis, 0, cut, 1)],
-                         axis)  # fmt: skip
-    return apply(OPS["clone"], (result,), {}) if result is input else result
-
-
-@tensor_function
-def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
-    """A copy, through which gradients flow."""
-    del memory_format
-    return apply(OPS["clone"], (input,), {})
+    return reshaped(part, (*shape[:axis], *shape[axis + 1 :]))
 
 
 @tensor_function(public=False)
-def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
-    """The tensor itself when its memory is in order, else a copy that is."""
-    del memory_format
-    return self if self.is_contiguous() else clone(self)  # type: ignore[attr-defined, no-any-return]
-
-
-def _triangle(name: str, lower: bool) -> None:
-    def function(input: Tensor, diagonal: int = 0) -> Tensor:
-        rows, columns = (_positions(input, d) for d in (-2, -1))
-        offset = apply(OPS["sub"], (columns, rows), {})
-        keep = apply(OPS["le" if lower else "ge"], (offset, diagonal), {})
-        return apply(OPS["where"], (keep, input, 0), {})
-
-    function.__name__ = name
-    function.__doc__ = f"The {'lower' if lower else 'upper'} triangle of matrices, zeros elsewhere."
-    tensor_function(function, inplace=True, out=True)
-
-
-def _positions(input: Tensor, dim: int) -> Tensor:
-    shape = tuple(input.shape)[-2:]
-    attrs = {"shape": shape, "dim": dim % 2, "dtype": dtypes.int64, "start": 0, "step": 1,
-             "device": input.device}  # fmt: skip
-    return apply(OPS["iota"], (), attrs)
-
-
-_triangle("tril", True)
-_triangle("triu", False)
-
-
-def _matrix_transposed(self: Tensor) -> Tensor:
-    return transpose(self, -2, -1)  # type: ignore[no-any-return]
-
-
-Tensor.T = property(lambda self: _permute(self, tuple(reversed(range(self.ndim)))))  # type: ignore[attr-defined]
-Tensor.mT = property(_matrix_transposed)  # type: ignore[attr-defined]
+def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """All slices of ``size`` along a dimension, ``step`` apart, as a new last dimension."""
+    axis = normalise_dim(dimension, self.ndim)
+    if size < 0:
+        raise RuntimeError(f"size is {size} but must be >= 0")
+    if step <= 0:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    source = self if self.ndim else reshaped(self, (1,))
+    have = source.shape[axis]
+    if size > have:
+        raise RuntimeError(
+            f"maximum size for tensor at dimension {axis} is {have} but size is {size}"
+        )
+    if size == 0:  # windows without elements
+        counts = (*source.shape[:axis], have // step + 1, *source.shape[axis + 1 :])
+        return reshaped(sliced(source, axis, 0, 0, 1), (*counts, 0) if self.ndim else (0,))
+    attrs = {"dims": (axis,), "sizes": (size,), "strides": (step,), "dilations": (1,)}
+    windows = apply(OPS["window"], (source,), attrs)
+    return windows if self.ndim else reshaped(windows, (1,))

@@ -9,8 +9,8 @@ from typing import Any
 from graphc import dtypes, return_types
 from graphc.functions.creation import arange
 from graphc.functions.dims import normalise_dim
+from graphc.functions.joining import cat
 from graphc.functions.registry import tensor_function
-from graphc.functions.shape import cat
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
 

@@ -160,7 +160,7 @@ def _put_diagonal_samples() -> Iterable[Sample]:
 def _put_diagonal_reference(
     base: Array, value: Array, *, offset: int, dim1: int, dim2: int
 ) -> Array:
-    result = base.copy()
+    result: Array = base.copy()
     moved = np.moveaxis(result, (dim1, dim2), (-2, -1))
     rows, columns = moved.shape[-2:]
     places = [(i, i + offset) for i in range(rows) if 0 <= i + offset < columns]

@@ -4,8 +4,8 @@ import math
 import warnings
 from typing import Any
 
+from graphc.functions.joining import broadcast_tensors
 from graphc.functions.promotion import cast, promoted
-from graphc.functions.shape import broadcast_tensors
 from graphc.nn.functional.activation import log_softmax
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply

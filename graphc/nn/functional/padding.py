@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from graphc.functions.shape import cat, flip, narrow
+from graphc.functions.joining import cat
+from graphc.functions.rearranging import flip
+from graphc.functions.shape import narrow
 from graphc.nn.functional.arguments import Sizes, ntuple
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import ShapeError
+from graphc.functions.joining import stack as _stack
 from graphc.functions.registry import tensor_function
 from graphc.functions.shape import narrow
-from graphc.functions.shape import stack as _stack
 from graphc.nn.functional.arguments import Sizes, batched, ntuple, unbatched
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from graphc.functions.shape import stack
+from graphc.functions.joining import stack
 from graphc.modes import no_grad
 from graphc.tensor import Tensor
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from graphc.functions.shape import cat
+from graphc.functions.joining import cat
 from graphc.modes import no_grad
 from graphc.tensor import Tensor
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.functions.creation import as_tensor, tensor
-from graphc.functions.shape import stack
+from graphc.functions.joining import stack
 from graphc.generator import Generator
 from graphc.tensor import Tensor
 from graphc.utils.data.dataset import IterableDataset, TensorDataset

@@ -1,0 +1,264 @@
+"""Functions that bring tensors together: joins, stacks, grids, common shapes."""
+
+import itertools
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc import dtypes
+from graphc.errors import ShapeError
+from graphc.functions.creation import as_tensor
+from graphc.functions.dims import normalise_dim
+from graphc.functions.promotion import cast, common_dtype
+from graphc.functions.registry import tensor_function
+from graphc.functions.shape import expand, reshaped, unsqueeze
+from graphc.ops import OPS
+from graphc.ops.rules import broadcast
+from graphc.tensor import Size, Tensor, apply
+
+
+def _several(name: str, tensors: Any) -> list[Tensor]:
+    """The tensors given as one sequence, or one by one."""
+    if isinstance(tensors, Tensor):
+        raise TypeError(
+            f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor"
+        )
+    parts = list(tensors)
+    for i, x in enumerate(parts):
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"{name}(): expected Tensor as element {i} in argument 0, but got "
+                f"{type(x).__name__}"
+            )
+    return parts
+
+
+def _spread(name: str, args: tuple[Any, ...]) -> list[Tensor]:
+    """``f(a, b)`` and ``f([a, b])`` mean the same."""
+    single = len(args) == 1 and isinstance(args[0], (tuple, list))
+    return _several(name, args[0] if single else args)
+
+
+# ------------------------------------------------------------------------------------------ joins
+
+
+@tensor_function(method=False, out=True, aliases=("concat", "concatenate"))
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors joined along an existing dimension, in their common dtype."""
+    parts = _several("cat", tensors)
+    if not parts:
+        raise RuntimeError("expected a non-empty list of Tensors")
+    for i, x in enumerate(parts):
+        if not x.ndim:
+            raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
+    kept = [x for x in parts if tuple(x.shape) != (0,)] or parts[:1]  # PyTorch's legacy empties
+    dtype = common_dtype(parts)
+    axis = normalise_dim(dim, kept[0].ndim)
+    return apply(OPS["cat"], [cast(x, dtype) for x in kept], {"dim": axis})
+
+
+@tensor_function(method=False, out=True)
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors of one shape joined along a new dimension."""
+    parts = _several("stack", tensors)
+    if not parts:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    for i, x in enumerate(parts):
+        if tuple(x.shape) != tuple(parts[0].shape):
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(parts[0].shape)} at "
+                f"entry 0 and {list(x.shape)} at entry {i}"
+            )
+    axis = normalise_dim(dim, parts[0].ndim + 1)
+    dtype = common_dtype(parts)
+    return apply(OPS["cat"], [cast(unsqueeze(x, axis), dtype) for x in parts], {"dim": axis})
+
+
+def _joined(name: str, tensors: Any, ndim: int, dim: int) -> Tensor:
+    parts = _several(name, tensors)
+    if not parts:
+        raise RuntimeError(f"{name} expects a non-empty TensorList")
+    raised = [_at_least(x, ndim) for x in parts]
+    return cat(raised, 0 if raised[0].ndim == 1 else dim)
+
+
+@tensor_function(method=False, out=True)
+def hstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined along dimension 1 (0 for vectors)."""
+    return _joined("hstack", tensors, 1, 1)
+
+
+@tensor_function(method=False, out=True, aliases=("row_stack",))
+def vstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined as rows."""
+    return _joined("vstack", tensors, 2, 0)
+
+
+@tensor_function(method=False, out=True)
+def dstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined along dimension 2."""
+    return _joined("dstack", tensors, 3, 2)
+
+
+@tensor_function(method=False, out=True)
+def column_stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined along dimension 1; vectors and numbers are columns."""
+    parts = _several("column_stack", tensors)
+    return _joined(
+        "column_stack", [reshaped(x, (x.numel(), 1)) if x.ndim < 2 else x for x in parts], 2, 1
+    )
+
+
+def _at_least(x: Tensor, ndim: int) -> Tensor:
+    """Dimensions of size 1 are added where ``torch.atleast_1d`` and its siblings add them."""
+    if x.ndim >= ndim:
+        return x
+    if ndim == 3 and x.ndim:
+        return reshaped(x, (1, *x.shape, 1) if x.ndim == 1 else (*x.shape, 1))
+    return reshaped(x, (1,) * (ndim - x.ndim) + tuple(x.shape))
+
+
+def _raising(ndim: int) -> None:
+    def function(*tensors: Any) -> Any:
+        if len(tensors) == 1 and isinstance(tensors[0], Tensor):
+            return _at_least(tensors[0], ndim)
+        return tuple(_at_least(x, ndim) for x in _spread(function.__name__, tensors))
+
+    function.__name__ = f"atleast_{ndim}d"
+    function.__doc__ = (
+        f"Views with at least {ndim} dimension(s): one tensor for one, else a tuple of them."
+    )
+    tensor_function(function, method=False)
+
+
+for _ndim in (1, 2, 3):
+    _raising(_ndim)
+
+
+@tensor_function(method=False)
+def block_diag(*tensors: Tensor) -> Tensor:
+    """A matrix of matrices along its diagonal, zeros elsewhere; vectors are rows."""
+    parts = _several("block_diag", tensors)
+    for i, x in enumerate(parts):
+        if x.ndim > 2:
+            raise RuntimeError(
+                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has "
+                f"{x.ndim} dimensions"
+            )
+    if not parts:
+        attrs = {"value": 0.0, "shape": (1, 0), "dtype": dtypes.get_default_dtype()}
+        return apply(OPS["full"], (), {**attrs, "device": as_tensor(0).device})
+    dtype = common_dtype(parts)
+    blocks = [cast(_at_least(x, 2), dtype) for x in parts]
+    width, left, rows = sum(x.shape[1] for x in blocks), 0, []
+    for x in blocks:
+        right = width - left - x.shape[1]
+        attrs = {"before": (0, left), "after": (0, right), "value": 0}
+        rows.append(apply(OPS["pad"], (x,), attrs))
+        left += x.shape[1]
+    return apply(OPS["cat"], rows, {"dim": 0})
+
+
+# ------------------------------------------------------------------------------------------ grids
+
+
+@tensor_function(method=False)
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
+    """Vectors as the coordinates of a grid: views, the ``i``-th of which varies along dim ``i``.
+
+    ``indexing="xy"`` exchanges the first two dimensions.
+    """
+    parts = _spread("meshgrid", tensors)
+    if indexing is None:
+        warnings.warn(
+            "torch.meshgrid: in an upcoming release, it will be required to pass the indexing "
+            "argument.",
+            UserWarning,
+            stacklevel=4,
+        )
+        indexing = "ij"
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(
+            f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
+        )
+    if not parts:
+        raise RuntimeError("meshgrid expects a non-empty TensorList")
+    for x in parts:
+        if x.ndim > 1:
+            raise RuntimeError(
+                f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: "
+                f"{list(x.shape)}"
+            )
+        if x.dtype is not parts[0].dtype:
+            raise RuntimeError("torch.meshgrid expects all tensors to have the same dtype")
+    places = list(range(len(parts)))
+    if indexing == "xy" and len(parts) > 1:
+        places[:2] = [1, 0]
+    shape = [0] * len(parts)
+    for place, x in zip(places, parts, strict=True):
+        shape[place] = x.numel()
+    return tuple(
+        expand(
+            reshaped(x, tuple(x.numel() if d == place else 1 for d in range(len(parts)))),
+            tuple(shape),
+        )
+        for place, x in zip(places, parts, strict=True)
+    )
+
+
+@tensor_function(method=False)
+def cartesian_prod(*tensors: Any) -> Tensor:
+    """All combinations of one element from each vector, one a row."""
+    parts = _spread("cartesian_prod", tensors)
+    for x in parts:
+        if x.ndim != 1:
+            raise RuntimeError(f"Expect a 1D vector, but got shape {list(x.shape)}")
+    if len(parts) == 1:
+        return parts[0]
+    grids = meshgrid(*parts, indexing="ij")
+    return stack([reshaped(x, (x.numel(),)) for x in grids], 1)
+
+
+@tensor_function
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """All choices of ``r`` elements of a vector, one a row, in the order of the elements."""
+    if input.ndim != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(input.shape)}")
+    if r < 0:
+        raise RuntimeError(f"Expect a non-negative number, but got {r}")
+    if r == 0:
+        return reshaped(input[:0], (0,))
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    rows = list(choose(range(input.numel()), r))
+    index = as_tensor(np.array(rows, np.int64).reshape(len(rows), r))
+    return apply(OPS["take"], (input, index), {"dim": 0})
+
+
+# ---------------------------------------------------------------------------------- common shapes
+
+
+@tensor_function(method=False)
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+    """The tensors expanded to their common shape."""
+    parts = _spread("broadcast_tensors", tensors)
+    shape = broadcast(*(tuple(x.shape) for x in parts))
+    return tuple(expand(x, shape) for x in parts)
+
+
+@tensor_function(method=False)
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The shape that tensors of these shapes broadcast to. Raises RuntimeError if there is none."""
+    given = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    for shape in given:
+        for n in shape:
+            if n < 0:
+                raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {shape}")
+    try:
+        return Size(np.broadcast_shapes(*given))
+    except ValueError:
+        raise ShapeError(
+            "Shape mismatch: objects cannot be broadcast to a single shape: "
+            + ", ".join(str(list(shape)) for shape in given)
+        ) from None
