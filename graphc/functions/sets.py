@@ -1,51 +1,41 @@
 """Functions that see a tensor as a set: unique elements, and which elements occur in another one.
 
-How many unique elements there are depends on the values, so these results are found on arrays
-that are known (:func:`_known`); everything after that is shapes.
+How many different elements there are depends on the values: that number is asked for in one place,
+where a traced tensor lets the trace go on for calls that have as many (:func:`_first_of_equal`).
 """
 
 import math
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from graphc import dtypes
 from graphc.functions.counting import searchsorted
+from graphc.functions.creation import arange
 from graphc.functions.dims import normalise_dim
+from graphc.functions.joining import cat
 from graphc.functions.promotion import cast, common_dtype
 from graphc.functions.registry import tensor_function
+from graphc.functions.sorting import argsorted
 from graphc.ir import CPU
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
 
-Array = np.ndarray[Any, Any]
+
+def _order(rows: Tensor) -> Tensor:
+    """The rows of a matrix in ascending order, compared element by element from the first."""
+    if rows.shape[1] == 1:
+        return argsorted(rows.reshape(-1), 0, descending=False)
+    return apply(OPS["lexsort"], (rows,), {})
 
 
-class _Groups(NamedTuple):
-    """Equal elements together: one ``place`` of each, to which each belongs, and how many."""
-
-    places: Array
-    inverse: Array
-    counts: Array
-
-
-def _known(input: Tensor) -> Array:
-    """The values of a tensor; the one step here that a traced tensor refuses."""
-    return input._array()
+def _first_of_equal(rows: Tensor) -> Tensor:
+    """Whether each row differs from the one before it."""
+    count = rows.shape[0]
+    differs = rows.narrow(0, 1, count - 1).ne(rows.narrow(0, 0, count - 1)).any(1)
+    return cat([differs.new_ones(1), differs])
 
 
-def _grouped(rows: Array, in_order: bool) -> _Groups:
-    """The groups of equal rows; only of those side by side if the order is to stay."""
-    count = len(rows)
-    wide = rows.astype(np.float32) if rows.dtype.itemsize == 2 and rows.dtype.kind in "fV" else rows
-    order = np.arange(count) if in_order else np.lexsort(wide.T[::-1])
-    ordered = wide[order]
-    new = np.ones(count, bool)
-    new[1:] = (ordered[1:] != ordered[:-1]).any(1)
-    group = np.cumsum(new) - 1
-    inverse = np.empty(count, np.int64)
-    inverse[order] = group
-    return _Groups(order[new], inverse, np.bincount(group).astype(np.int64))
+def _taken(x: Tensor, places: Tensor, dim: int) -> Tensor:
+    return apply(OPS["take"], (x, places), {"dim": dim})
 
 
 def _unique(
@@ -56,27 +46,36 @@ def _unique(
     dim: int | None,
     in_order: bool,
 ) -> Any:
-    values = _known(input)
+    whole, axis = input.detach(), 0
     if dim is None:
-        rows, axis = values.reshape(-1, 1), 0
+        whole = whole.reshape(-1)
     else:
         axis = normalise_dim(dim, input.ndim)
-        values = values.reshape(1) if not input.ndim else values
-        others = [size for d, size in enumerate(values.shape) if d != axis]
-        if 0 in others:
-            raise RuntimeError(
-                f"There are 0 sized dimensions, and they aren't selected, so {name} cannot be "
-                "applied"
-            )
-        rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], math.prod(others))
-    groups = _grouped(rows, in_order)
-    chosen = rows[groups.places, 0] if dim is None else np.take(values, groups.places, axis)
-    results = [Tensor._make(np.ascontiguousarray(chosen))]
+        whole = whole if input.ndim else whole.reshape(1)
+    others = [size for d, size in enumerate(whole.shape) if d != axis]
+    if 0 in others:
+        raise RuntimeError(
+            f"There are 0 sized dimensions, and they aren't selected, so {name} cannot be applied"
+        )
+    count = whole.shape[axis]
+    inverse = counts = whole.new_zeros(count, dtype=dtypes.int64)
+    if count:
+        rows = whole.movedim(axis, 0).reshape(count, math.prod(others))
+        order = arange(count) if in_order else _order(rows)
+        new = _first_of_equal(rows if in_order else _taken(rows, order, 0))
+        starts = new.nonzero().reshape(-1)
+        whole = _taken(whole, _taken(order, starts, 0), axis)
+        if return_inverse:
+            group = new.cumsum(0) - 1
+            inverse = inverse.scatter(0, order, group)
+        if return_counts:
+            ends = cat([starts.narrow(0, 1, starts.numel() - 1), starts.new_full((1,), count)])
+            counts = ends - starts
+    results = [whole.clone()] if not count else [whole]
     if return_inverse:
-        shape = input.shape if dim is None else groups.inverse.shape
-        results.append(Tensor._make(groups.inverse.reshape(shape)))
+        results.append(inverse.reshape(input.shape) if dim is None else inverse)
     if return_counts:
-        results.append(Tensor._make(groups.counts))
+        results.append(counts)
     return results[0] if len(results) == 1 else tuple(results)
 
 

@@ -3,7 +3,8 @@
 ``argsort(x, dim, descending, first)`` gives the places of the ``first`` elements in order along a
 dimension; all of them with ``first`` equal to its size. Equal elements keep their order (zeros of
 both signs are equal), and NaN is larger than everything else. Values follow by ``gather``, and
-their gradients with them.
+their gradients with them. ``lexsort(x)`` is the order of the rows of a matrix, compared element by
+element from the first.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.errors import DimensionError, ShapeError
-from graphc.ir import Named, Op, Sample, TensorType, Work, register
+from graphc.ir import Host, Named, Op, Sample, TensorType, Work, register
 from graphc.ops.rules import (
     HALVES,
     Array,
@@ -146,6 +147,49 @@ ARGSORT = register(
     )
 )
 
+
+# --------------------------------------------------------------------------- rows of a matrix
+
+
+def _lexsort_type(x: TensorType) -> TensorType:
+    if x.ndim != 2:
+        raise ShapeError(f"lexsort sorts the rows of a matrix, not of {list(x.shape)}")
+    return x.with_shape(x.shape[:1]).with_dtype(dtypes.int64)
+
+
+def _lexsort(x: Array) -> Array:
+    """NumPy sorts by the last key first."""
+    keys = x.astype(np.float32) if x.dtype in HALVES else x
+    order = np.lexsort(keys.T[::-1]) if x.shape[1] else np.arange(len(x))
+    return np.asarray(order, np.int64)
+
+
+def _lexsort_samples() -> Iterable[Sample]:
+    kinds: tuple[Any, ...] = (np.float64, np.float32, np.int64, *sorted(HALVES, key=str))
+    for dtype in kinds:
+        for shape in ((1, 1), (40, 1), (40, 3), (5, 0), (0, 2)):
+            yield Sample((np.round(spread(shape, -2, 2, np.float32)).astype(dtype),))
+    nan = np.nan
+    yield Sample((np.array([[nan, 0], [1, nan], [-0.0, 2], [1, 5], [0, 1]], np.float32),))
+    yield Sample((np.array([[True, False], [False, True], [False, False]]),))
+
+
+def _lexsort_reference(x: Array) -> Array:
+    plain = x.astype(np.float64) if x.dtype in HALVES else x
+    rows = [[(v != v, 0 if v != v else v) for v in row] for row in plain.tolist()]
+    return np.array(sorted(range(len(rows)), key=rows.__getitem__), np.int64)
+
+
+LEXSORT = register(
+    Op(
+        "lexsort",
+        _lexsort_type,
+        _lexsort,
+        Host(),
+        samples=_lexsort_samples,
+        reference=_lexsort_reference,
+    )
+)
 
 # --------------------------------------------------------------------------------------- medians
 

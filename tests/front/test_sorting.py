@@ -269,9 +269,20 @@ def test_strided_inputs():
 def test_unique_of_many(shape, dim):
     x = np.random.default_rng(0).integers(0, 4, shape)
     options = {"return_inverse": True, "return_counts": True, "dim": dim}
-    for name in ("unique", "unique_consecutive"):
-        theirs = getattr(torch, name)(torch.tensor(x), **options)
-        same(getattr(graphc, name)(graphc.tensor(x), **options), theirs)
+
+    def program(t, x):
+        return [getattr(t, name)(x, **options) for name in ("unique", "unique_consecutive")]
+
+    theirs = program(torch, torch.tensor(x))
+    same(program(graphc, graphc.tensor(x)), theirs)
+    same(graphc.compile(lambda x: program(graphc, x))(graphc.tensor(x)), theirs)
+
+
+def test_a_compiled_set_of_another_size_is_found_anew():
+    found = graphc.compile(lambda x: x.unique() * 2)
+    for values in ([3, 1, 3], [1, 2, 3], [5, 5, 5], [1, 1, 3]):
+        x = graphc.tensor(values)
+        assert found(x).tolist() == [2 * v for v in sorted(set(values))]
 
 
 # -------------------------------------------------------------------------------------- gradients
