@@ -16,9 +16,22 @@ from graphc import (
     optim,
     random,
     return_types,
+    special,
     settings,
     storage,
     utils,
+)
+from graphc.activations import (
+    celu,
+    celu_,
+    prelu,
+    relu_,
+    rrelu,
+    rrelu_,
+    selu,
+    selu_,
+    threshold,
+    threshold_,
 )
 from graphc.autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from graphc.compile import compile

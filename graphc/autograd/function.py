@@ -2,19 +2,16 @@
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from graphc import dtypes
-from graphc.autodiff import sum_to
+from graphc.autograd.application import Application, Rule
 from graphc.autograd.backward import FREED, restored
-from graphc.autograd.hooks import Cotangents, deliver
-from graphc.errors import user_location
-from graphc.functions.promotion import cast
-from graphc.ir import OPS, Node, TensorType
+from graphc.ir import TensorType
 from graphc.modes import MODES, no_grad
-from graphc.tape import FUNCTION, FUNCTION_OUTPUT, Saved, TapeNode, ending_node, save
-from graphc.tensor import Tensor, apply
+from graphc.tape import Saved, TapeNode, ending_node, save
+from graphc.tensor import Tensor
 
 
 class FunctionCtx:
@@ -74,6 +71,10 @@ class FunctionCtx:
             for kept, type in zip(self._kept, self._types, strict=True)
         )
 
+    def _free(self) -> None:
+        if self._kept:
+            self._kept, self._freed = None, True
+
     def _keep(self, outputs: dict[int, TapeNode]) -> None:
         """Turns what was given into saved values; ``outputs`` are nodes by the id of a tensor."""
         given, self._given = self._given or (), None
@@ -87,29 +88,6 @@ class FunctionCtx:
             node = outputs.get(id(me)) or (me._tape_node() if me._tracked() else None)
             self._kept.append(save(me._current(), me, node))
             self._types.append(me._type)
-
-
-class FunctionNode(TapeNode):
-    """A ``Function`` on the tape; it shows the attributes of its ctx."""
-
-    __slots__ = ("context",)
-
-    context: FunctionCtx
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "context":
-            raise AttributeError(name)
-        return getattr(self.context, name)
-
-    @property
-    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
-        if self.op is FUNCTION_OUTPUT:
-            return self.inputs[0].next_functions  # type: ignore[attr-defined, no-any-return]
-        return super().next_functions
-
-    def free(self) -> None:
-        if self.op is FUNCTION and self.context._kept:
-            self.context._kept, self.context._freed = None, True
 
 
 class _Meta(type):
@@ -175,106 +153,34 @@ class Function(metaclass=_Meta):
                 cls.setup_context(ctx, args, result)
             else:
                 result = cls.forward(ctx, *args)
-        if not (MODES.grad and any(needs)):
-            return result
-        return _Application(cls, ctx, args, tensors).record(result)
-
-
-def _rule(cls: type[Function]) -> Callable[..., Any]:
-    return cls.backward if cls.backward is not Function.backward else cls.vjp
-
-
-class _Application:
-    """One call of a function on its way to the tape."""
-
-    def __init__(
-        self,
-        cls: type[Function],
-        ctx: FunctionCtx,
-        args: tuple[Any, ...],
-        tensors: dict[int, Tensor],
-    ) -> None:
-        self.cls, self.ctx, self.args = cls, ctx, args
-        self.places = tuple(tensors)  # which arguments are tensors
-        self.inputs = [t._here() for t in tensors.values()]
-        self.types: list[TensorType | None] = []
-
-    def record(self, result: Any) -> Any:
         several = isinstance(result, (tuple, list))
         results = list(result) if several else [result]
-        constant = {id(t._here()) for t in self.ctx._constant}
-        self.types = [x._here()._type if isinstance(x, Tensor) else None for x in results]
-        followed = [
-            i
-            for i, x in enumerate(results)
-            if isinstance(x, Tensor) and x.dtype.is_floating_point and id(x._here()) not in constant
-        ]
-        if not followed:
-            return result
-        nodes = self._nodes(followed)
-        for i, x in enumerate(results):
-            if isinstance(x, Tensor):
-                results[i] = self._placed(x, nodes.get(i))
-        outputs = {id(results[i]._here()): node for i, node in nodes.items()}
-        self.ctx._keep(outputs | self._aliases(result if several else [result], nodes))
+        if MODES.grad and any(needs):
+            name = cls.__name__
+            inputs = list(tensors.values())
+            rule = _checked(cls, ctx, len(args), tuple(tensors))
+            called = Application(name, ctx, inputs, rule)
+            results, nodes = called.record(results, ctx._constant, ctx._dirty)
+            ctx._keep(nodes)
+        else:
+            written = {id(t) for t in ctx._dirty}
+            results = [
+                x.detach() if id(x) not in written and any(x is t for t in tensors.values()) else x
+                for x in results
+            ]
         if not several:
             return results[0]
         return results if isinstance(result, list) else tuple(results)
 
-    def _aliases(self, before: Sequence[Any], nodes: dict[int, TapeNode]) -> dict[int, TapeNode]:
-        """Outputs may be saved under the objects that forward made."""
-        own = {id(t) for t in self.inputs}
-        return {
-            id(before[i]._here()): node
-            for i, node in nodes.items()
-            if id(before[i]._here()) not in own
-        }
 
-    def _nodes(self, followed: list[int]) -> dict[int, TapeNode]:
-        """A node for each followed output; several come from one hub."""
-        inputs = tuple(t._tape_node() for t in self.inputs)
-        first = self.types[followed[0]]
-        assert first is not None
-        hub = self._node(FUNCTION, inputs, first)
-        hub.custom = self._pull
-        if len(self.types) == 1:
-            return {followed[0]: hub}
-        nodes: dict[int, TapeNode] = {}
-        for i in followed:
-            type_ = self.types[i]
-            assert type_ is not None
-            nodes[i] = self._node(FUNCTION_OUTPUT, (hub,), type_)
-            nodes[i].custom = deliver(i)
-        return nodes
+def _checked(cls: type[Function], ctx: FunctionCtx, count: int, places: tuple[int, ...]) -> Rule:
+    """The user's backward, for the arguments that are tensors."""
+    backward = cls.backward if cls.backward is not Function.backward else cls.vjp
+    name = f"{cls.__name__}Backward"
 
-    def _node(self, op: Any, inputs: tuple[Node, ...], type: TensorType) -> FunctionNode:
-        node = FunctionNode(op, inputs, {}, type)
-        node.context = self.ctx
-        node.known_as = f"{self.cls.__name__}Backward"
-        if MODES.anomaly:
-            node.location = user_location()
-        return node
-
-    def _placed(self, x: Tensor, node: TapeNode | None) -> Tensor:
-        """An output on the tape: itself if it is new, else another tensor on the same memory."""
-        me = x._here()
-        dirty = any(me is t._here() for t in self.ctx._dirty)
-        if me._base is None and not any(me is t for t in self.inputs):
-            me._node = node
-            return x
-        alias: Tensor = Tensor._make(me._current(), me._type, me._storage)
-        alias._node = node
-        if not dirty:
-            return alias
-        return x._write(alias)
-
-    def _pull(self, g: Any, wanted: Sequence[bool]) -> list[Any]:
-        """The gradients of the tensors among the arguments, by the user's backward."""
-        arrived = g if isinstance(g, Cotangents) else Cotangents({0: g})
-        given = [self._cotangent(arrived.get(i), t) for i, t in enumerate(self.types)]
-        found = _rule(self.cls)(self.ctx, *given)
+    def rule(*cotangents: Tensor | None) -> list[Any]:
+        found = backward(ctx, *cotangents)
         grads = list(found) if isinstance(found, (tuple, list)) else [found]
-        name, count = f"{self.cls.__name__}Backward", len(self.args)
         while len(grads) > count and grads[-1] is None:
             grads.pop()
         if len(grads) != count:
@@ -283,39 +189,14 @@ class _Application:
                 f"{len(grads)})"
             )
         for i, part in enumerate(grads):
-            if part is not None and i not in self.places:
+            if part is not None and i not in places:
                 raise RuntimeError(
                     f"function {name} returned a gradient different from None at position {i + 1}, "
                     "but the corresponding forward input was not a Variable"
                 )
-        return [
-            _fitting(grads[i], t, name, i) if want else None
-            for i, t, want in zip(self.places, self.inputs, wanted, strict=True)
-        ]
+        return [grads[i] for i in places]
 
-    def _cotangent(self, g: Tensor | None, type: TensorType | None) -> Tensor | None:
-        if g is not None or type is None or not self.ctx._materialize:
-            return g
-        attrs = {"value": 0, "shape": type.shape, "dtype": type.dtype, "device": type.device}
-        return apply(OPS["full"], (), attrs)
-
-
-def _fitting(g: Any, x: Tensor, name: str, position: int) -> Tensor | None:
-    """A gradient in the shape and dtype of its input."""
-    if g is None:
-        return None
-    if not isinstance(g, Tensor):
-        raise TypeError(f"expected Variable or None (got {type(g).__name__}) from {name}")
-    shape, wanted = tuple(g.shape), tuple(x.shape)
-    if shape != wanted:
-        lead = len(shape) - len(wanted)
-        if lead < 0 or any(b not in (1, a) for a, b in zip(shape[lead:], wanted, strict=True)):
-            raise RuntimeError(
-                f"Function {name} returned an invalid gradient at index {position} - got "
-                f"{list(shape)} but expected shape compatible with {list(wanted)}"
-            )
-        g = sum_to(g, wanted)
-    return cast(g, x.dtype)
+    return rule
 
 
 def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:

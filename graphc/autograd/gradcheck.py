@@ -165,7 +165,7 @@ def _flat(result: Any) -> list[Tensor]:
 
 
 def _of_array(array: Array, like: Tensor) -> Tensor:
-    made: Tensor = Tensor._make(np.ascontiguousarray(array.astype(like.dtype.numpy)))
+    made: Tensor = Tensor._make(np.array(array, like.dtype.numpy, order="C"))
     return made
 
 

@@ -8,7 +8,8 @@ tensors (:mod:`graphc.func.batch_rules`). So levels nest, the level outside may 
 """
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -110,6 +111,22 @@ class Batching(Trace):
 
     # ---------------------------------------------------------------------------- in and out
 
+    def hold(self, made: Operand) -> BatchedNode:
+        """The value at this level of what the level outside has."""
+        return self.builder.hold(made)  # type: ignore[attr-defined, no-any-return]
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Goes back into the level, for gradients of what was done in it."""
+        before, self.outer = self.outer, MODES.trace
+        self.builder._outer = self.outer  # type: ignore[attr-defined]
+        try:
+            with suspended(self):
+                yield
+        finally:
+            self.outer = before
+            self.builder._outer = before  # type: ignore[attr-defined]
+
     def enter(self, physical: Tensor) -> Tensor:
         """An argument whose first dimension is the batch."""
         twin = self._stand_in(physical, True)
@@ -125,7 +142,7 @@ class Batching(Trace):
         return Operand(value.physical, value.batched)
 
     def _stand_in(self, physical: Tensor, batched: bool) -> Tensor:
-        value = self.builder.hold(Operand(physical, batched))  # type: ignore[attr-defined]
+        value = self.hold(Operand(physical, batched))
         twin: Tensor = Tensor._make(value, value.type, physical._storage)
         twin._weak = physical._weak
         self._outside[id(twin)] = physical, batched
@@ -177,7 +194,7 @@ class Batching(Trace):
         return self._shared(Tensor._make(array, type))
 
     def _shared(self, physical: Tensor) -> Tensor:
-        value = self.builder.hold(Operand(physical, False))  # type: ignore[attr-defined]
+        value = self.hold(Operand(physical, False))
         made: Tensor = Tensor._make(value, value.type)
         made._weak = physical._weak
         return made

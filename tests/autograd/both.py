@@ -17,7 +17,7 @@ def numbers(t: Any, *shape: int, salt: int = 0, dtype: str = "float64") -> Any:
     """Values between -2 and 2 in an order without pattern, the same in both libraries."""
     count = int(np.prod(shape))
     made = (np.arange(1, count + 1) * 0.6180339887498949 + 0.137 * (salt + 1)) % 1.0 * 4 - 2
-    return t.tensor(made.tolist(), dtype=getattr(t, dtype)).reshape(shape)
+    return t.tensor(made.reshape(shape).tolist(), dtype=getattr(t, dtype))
 
 
 def leaf(t: Any, *shape: int, salt: int = 0) -> Any:
