@@ -16,8 +16,8 @@ from graphc import (
     optim,
     random,
     return_types,
-    special,
     settings,
+    special,
     storage,
     utils,
 )

@@ -34,7 +34,10 @@ class Generator:
 
     def __init__(self, device: Any = "cpu") -> None:
         self.device = supported(Device(device))
-        self._state: Tensor = Tensor._make(np.array([_DEFAULT_SEED, 0], np.int64))
+        first = np.array([_DEFAULT_SEED, 0], np.int64)
+        state: Tensor = Tensor._make(first)
+        # One that a compiled function makes for itself is part of its graph.
+        self._state = state if MODES.trace is None else MODES.trace.literal(first, state._type)
 
     def manual_seed(self, seed: int) -> "Generator":
         """Starts the numbers of ``seed`` (-2**63 to 2**64 - 1) from their beginning."""

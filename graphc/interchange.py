@@ -6,6 +6,7 @@ whose type code is exchanged inside the capsule: the fields ``code, bits, lanes`
 """
 
 import ctypes
+import enum
 import warnings
 from typing import Any
 
@@ -22,8 +23,15 @@ from graphc.modes import MODES
 from graphc.ops import OPS
 from graphc.tensor import Array, Tensor, apply
 
-CPU_KIND = 1  # kDLCPU
-_HOST = (CPU_KIND, 0)
+
+class DLDeviceType(enum.IntEnum):
+    """The kinds of devices that DLPack numbers; tensors are on the first."""
+
+    kDLCPU = 1  # noqa: N815 - the standard's names
+    kDLCUDA = 2  # noqa: N815
+
+
+_HOST = (DLDeviceType.kDLCPU, 0)
 _UNSIGNED, _BFLOAT = 1, 4  # kDLUInt, kDLBfloat
 
 
@@ -83,8 +91,8 @@ def _type_in(capsule: Any) -> tuple[_Type, bool]:
 
 
 @tensor_function(public=False)
-def __dlpack_device__(self: Tensor) -> tuple[int, int]:  # noqa: N807 - the protocol's name
-    """The kind and number of the device: ``(1, 0)``, main memory."""
+def __dlpack_device__(self: Tensor) -> tuple[DLDeviceType, int]:  # noqa: N807 - the protocol's name
+    """The kind and number of the device: main memory."""
     del self
     return _HOST
 
@@ -104,7 +112,7 @@ def __dlpack__(  # noqa: N807 - the protocol's name
     """
     if stream is not None:
         raise AssertionError("stream should be None on cpu.")
-    if dl_device is not None and (int(dl_device[0]), int(dl_device[1])) != _HOST:
+    if dl_device is not None and tuple(int(n) for n in dl_device) != _HOST:
         raise BufferError(f"a tensor on the CPU cannot be exported to the device {dl_device}")
     if self.requires_grad:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
@@ -181,7 +189,7 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     capsule = ext_tensor
     if hasattr(ext_tensor, "__dlpack__"):
         kind, number = ext_tensor.__dlpack_device__()
-        if int(kind) != CPU_KIND:
+        if int(kind) != DLDeviceType.kDLCPU:
             raise BufferError(f"memory of the device ({int(kind)}, {number}) is not on the CPU")
         capsule = _asked_for(ext_tensor, copy)
     wrapped = _Capsule(capsule)

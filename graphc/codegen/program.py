@@ -112,7 +112,7 @@ def _distinct(program: Program, dialect: Dialect, line_directives: bool) -> dict
     # In the driver kernels, entries and buffers share one scope.
     buffers = {buffer.name for buffer in program.buffers} | set(program.sizes)
     taken = {"program"} | {
-        f"{entry}{tail}" for entry in _entries(program) for tail in ("", "_body")
+        f"{entry}{tail}" for entry in _entries(program, dialect) for tail in ("", "_body")
     }
     result: dict[str, Rendered] = {}
     for kernel in program.kernels:
@@ -141,12 +141,13 @@ def _split(program: Program) -> list[list[list[Launch]]]:
     return segments
 
 
-def _entries(program: Program) -> tuple[str, ...]:
+def _entries(program: Program, dialect: Dialect) -> tuple[str, ...]:
     """The exported functions: the program's name, numbered where there are several."""
     count = len(_split(program))
-    if count == 1:
-        return (program.name,)
-    return tuple(f"{program.name}_{number}" for number in range(count))
+    name = program.name
+    if name in _LIBRARY or name in dialect.reserved:  # functions may be called float, or exp
+        name += "_program"
+    return (name,) if count == 1 else tuple(f"{name}_{number}" for number in range(count))
 
 
 def _declaration(text: str) -> str:
@@ -187,7 +188,7 @@ class _Driver:
         return self.rendered[launch.kernel.name]
 
     def segments(self) -> tuple[SegmentView, ...]:
-        entries = _entries(self.program)
+        entries = _entries(self.program, self.dialect)
         runs = _split(self.program)
         return tuple(self._segment(e, stages) for e, stages in zip(entries, runs, strict=True))
 

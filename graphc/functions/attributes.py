@@ -49,6 +49,8 @@ def _need_tensor(name: str, value: Any) -> None:
 
 def strides_of(tensor: Tensor) -> tuple[int, ...]:
     """Steps in memory, in elements, along each dimension."""
+    if tensor._base is None and 0 in tensor._type.shape:  # NumPy has no particular ones then
+        return layouts.dense_strides(tuple(tensor.shape), range(tensor.ndim))
     item = tensor.dtype.itemsize
     return tuple(s // item for s in tensor._layout().strides)
 

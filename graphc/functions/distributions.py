@@ -11,10 +11,16 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.dtypes import dtype as DType
-from graphc.functions.factory import checked_number, checked_size, factory, filled, fits
+from graphc.functions.factory import (
+    checked_number,
+    checked_size,
+    factory,
+    fits,
+    flat_slope,
+)
 from graphc.functions.promotion import cast
 from graphc.functions.random import float_dtype
-from graphc.functions.registry import fitted, tensor_function
+from graphc.functions.registry import fitted, tensor_function, write_out
 from graphc.generator import Generator, apply_draw, checked_integers, draw, uniform
 from graphc.modes import MODES
 from graphc.ops import OPS
@@ -31,25 +37,6 @@ def _wide(dtype: DType) -> DType:
 def _need(holds: bool, message: str) -> None:
     if not holds:
         raise RuntimeError(message)
-
-
-def _flat_slope(drawn: Tensor, *parameters: Any) -> Tensor:
-    """The same numbers, on the tape as a function of the parameters whose gradients are zero."""
-    if not MODES.grad:
-        return drawn
-    for parameter in parameters:
-        if isinstance(parameter, Tensor) and parameter.requires_grad:
-            spread = apply(OPS["expand"], (_ranked(parameter, drawn.ndim),),
-                           {"shape": tuple(drawn.shape)})  # fmt: skip
-            every = filled((), True, dtypes.bool_)
-            drawn = apply(OPS["where"], (every, drawn, cast(spread, drawn.dtype)), {})
-    return drawn
-
-
-def _ranked(tensor: Tensor, rank: int) -> Tensor:
-    """The tensor with leading dimensions of size 1."""
-    shape = (1,) * (rank - tensor.ndim) + tuple(tensor.shape)
-    return apply(OPS["reshape"], (tensor,), {"shape": shape}) if tensor.ndim < rank else tensor
 
 
 def _eager(*tensors: Any) -> bool:
@@ -79,13 +66,13 @@ def normal(
         if size is not None:
             raise TypeError("normal() takes size only when mean and std are numbers")
         shape = np.broadcast_shapes(*(tuple(x.shape) for x in tensors))
-        kind = float_dtype("normal_kernel_cpu", tensors[0].dtype)
+        kind = float_dtype("normal_kernel_cpu", dtype or tensors[0].dtype)
     elif size is None:
         raise TypeError('normal() missing 1 required positional arguments: "size"')
     else:
         shape, kind = checked_size("normal", (size,)), float_dtype("normal_kernel_cpu", dtype)
     centre, spread = (x.detach() if isinstance(x, Tensor) else x for x in (mean, std))
-    return _flat_slope(_normal(shape, centre, spread, kind, generator), mean, std)
+    return flat_slope(_normal(shape, centre, spread, kind, generator), mean, std)
 
 
 def _check_std(name: str, std: Any) -> None:
@@ -107,17 +94,22 @@ def _normal(shape: Any, mean: Any, std: Any, dtype: DType, generator: Generator 
     return cast(drawn, dtype)
 
 
-@tensor_function(out=True)
+@tensor_function
 def bernoulli(
-    input: Tensor, p: float | None = None, *, generator: Generator | None = None
+    input: Tensor,
+    p: float | None = None,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Ones with the probability that each element (or ``p``) gives, else zeros.
 
-    Raises RuntimeError for probabilities outside ``[0, 1]``.
+    ``out`` may have any dtype. Raises RuntimeError for probabilities outside ``[0, 1]``.
     """
-    if p is not None:
-        return _coins(input, p, generator)
-    return _flat_slope(_coins(input, input.detach(), generator), input)
+    drawn = _coins(input, input.detach() if p is None else p, generator)
+    if out is not None:
+        return write_out(out, cast(drawn, out.dtype), "bernoulli")
+    return flat_slope(drawn, input) if p is None else drawn
 
 
 def _coins(like: Tensor, chance: Any, generator: Generator | None) -> Tensor:
@@ -148,7 +140,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     float_dtype("poisson_cpu", input.dtype)
     if _eager(input) and not bool((input._array() >= 0).all()):
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
-    return _flat_slope(apply_draw("poisson", (input.detach(),), generator), input)
+    return flat_slope(apply_draw("poisson", (input.detach(),), generator), input)
 
 
 @tensor_function(method=False)
@@ -164,7 +156,7 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
                 f"{tensor.dtype.type_name}"
             )
     operands = (count.detach(), cast(prob.detach(), count.dtype))
-    return _flat_slope(apply_draw("binomial", operands, generator), count, prob)
+    return flat_slope(apply_draw("binomial", operands, generator), count, prob)
 
 
 # --------------------------------------------------------------------------------------- in place

@@ -15,9 +15,10 @@ import numpy as np
 from graphc import dtypes, layouts
 from graphc.device import device as Device
 from graphc.dtypes import dtype as DType
-from graphc.functions.promotion import supported
+from graphc.functions.promotion import cast, supported
 from graphc.functions.registry import tensor_function, write_out
 from graphc.ir import CPU
+from graphc.modes import MODES
 from graphc.ops import OPS
 from graphc.tensor import Array, Tensor, apply
 
@@ -235,6 +236,25 @@ def counted(count: int, dtype: DType, start: Any = 0, step: Any = 1) -> Tensor:
     attrs = {"shape": (count,), "dim": 0, "dtype": dtype, "start": start, "step": step,
              "device": CPU}  # fmt: skip
     return apply(OPS["iota"], (), attrs)
+
+
+def flat_slope(made: Tensor, *parameters: Any) -> Tensor:
+    """The same numbers, on the tape as a function of parameters whose gradients are zero."""
+    if not MODES.grad:
+        return made
+    for parameter in parameters:
+        if isinstance(parameter, Tensor) and parameter.requires_grad:
+            spread = apply(OPS["expand"], (ranked(parameter, made.ndim),),
+                           {"shape": tuple(made.shape)})  # fmt: skip
+            every = filled((), True, dtypes.bool_)
+            made = apply(OPS["where"], (every, made, cast(spread, made.dtype)), {})
+    return made
+
+
+def ranked(tensor: Tensor, rank: int) -> Tensor:
+    """The tensor with leading dimensions of size 1."""
+    shape = (1,) * (rank - tensor.ndim) + tuple(tensor.shape)
+    return apply(OPS["reshape"], (tensor,), {"shape": shape}) if tensor.ndim < rank else tensor
 
 
 # ------------------------------------------------------------------------------------------ memory

@@ -7,7 +7,15 @@ import numpy as np
 
 from graphc import layouts
 from graphc.errors import TraceError, user_location
-from graphc.functions.factory import allocate, checked_number, checked_size, converted, filled
+from graphc.functions.factory import (
+    allocate,
+    checked_number,
+    checked_size,
+    converted,
+    filled,
+    flat_slope,
+    ranked,
+)
 from graphc.functions.promotion import cast
 from graphc.functions.registry import assign, fitted, tensor_function
 from graphc.modes import MODES
@@ -31,37 +39,42 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     return self._write(fitted(cast(src, self.dtype), self, "copy_"))
 
 
-@tensor_function(inplace=True)
-def fill(input: Tensor, value: Any) -> Tensor:
-    """A tensor like ``input`` with one number everywhere.
-
-    ``value`` is a number or a zero-dim tensor, through which gradients flow. Raises RuntimeError
-    when the dtype cannot hold the number.
-    """
+def _full_of(input: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         if value.ndim:
             raise RuntimeError(
                 "fill only supports 0-dimension value tensor but got tensor with "
                 f"{value.ndim} dimensions."
             )
-        spread = apply(OPS["expand"], (_ranked(cast(value, input.dtype), input.ndim),),
+        spread = apply(OPS["expand"], (ranked(cast(value, input.dtype), input.ndim),),
                        {"shape": tuple(input.shape)})  # fmt: skip
         return apply(OPS["clone"], (spread,), {})
     number = converted(checked_number("fill", "value", value), input.dtype)
     return filled(tuple(input.shape), number, input.dtype)
 
 
-def _ranked(value: Tensor, rank: int) -> Tensor:
-    return apply(OPS["reshape"], (value,), {"shape": (1,) * rank})
+@tensor_function
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor like ``input`` with one number everywhere.
+
+    ``value`` is a number or a zero-dim tensor, through which gradients flow. Raises RuntimeError
+    when the dtype cannot hold the number.
+    """
+    return flat_slope(_full_of(input, value), input)
+
+
+@tensor_function
+def fill_(input: Tensor, value: Any) -> Tensor:
+    """Writes one number everywhere: see :func:`fill`."""
+    return input._write(_full_of(input, value))
 
 
 @tensor_function
 def zero_(input: Tensor) -> Tensor:
     """Writes zeros everywhere."""
-    return input.fill_(0)  # type: ignore[attr-defined, no-any-return]
+    return input._write(filled(tuple(input.shape), 0, input.dtype))
 
 
-tensor_function(Tensor.fill_, name="fill_", method=False)  # type: ignore[attr-defined]
 tensor_function(Tensor.detach, method=False)
 tensor_function(Tensor.detach_, method=False)
 

@@ -1,5 +1,5 @@
 """``graphc.utils.dlpack``: memory shared with other libraries."""
 
-from graphc.interchange import from_dlpack, to_dlpack
+from graphc.interchange import DLDeviceType, from_dlpack, to_dlpack
 
-__all__ = ["from_dlpack", "to_dlpack"]
+__all__ = ["DLDeviceType", "from_dlpack", "to_dlpack"]

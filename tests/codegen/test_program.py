@@ -112,6 +112,15 @@ def test_kernels_named_like_something_else(name):
     np.testing.assert_allclose(y, 2 * np.tanh(x), rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["exp", "double", "main", "relu"])
+def test_programs_named_like_something_else(name):
+    program = chain(pointwise(1000), name=name)
+    assert render_program(program, C).entries[0].startswith(name)
+    x, y = np.ones(1000, np.float32), np.zeros(1000, np.float32)
+    run_program(program, {"x": x, "y": y})
+    np.testing.assert_allclose(y, 2 * np.tanh(x), rtol=1e-6)
+
+
 def test_kernel_text_does_not_depend_on_the_program():
     alone = render_program(chain(pointwise(1000)), C).units[0].text
     beside = render_program(chain(softmax(10, 100), pointwise(1000), name="other"), C)
