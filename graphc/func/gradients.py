@@ -207,12 +207,12 @@ def _tensors_of(value: Any, what: str) -> tuple[list[Tensor], Any]:
 def vjp(func: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """``(func(*primals), pull)``; ``pull(cotangents)`` gives a cotangent for every primal.
 
-    ``pull`` gives one nest for a single primal and a tuple for several; it can be called again.
+    ``pull`` gives a tuple, one entry for each primal; it can be called again.
     With ``has_aux`` the function returns ``(result, aux)`` and there is a third part, aux.
     """
     recorded = MODES.grad
     if not primals:
-        raise ValueError("vjp(f, *primals): Expected at least one primal")
+        raise RuntimeError("vjp(f, *primals): Expected at least one primal")
     inputs, variables, nests = _variables(primals, tuple(range(len(primals))))
     with enable_grad():
         result, aux = _split(func(*inputs), has_aux, "vjp(f, *primals)")
@@ -222,7 +222,7 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]
         del retain_graph  # as long as the function is kept, so is what it needs
         given = cotangents[0] if len(cotangents) == 1 else tuple(cotangents)
         leaves, its_tree = flatten(given)
-        if its_tree != tree and len(leaves) != len(outputs):
+        if its_tree != tree:
             raise RuntimeError(
                 f"Expected pytree structure of cotangents to be the same as pytree structure of "
                 f"outputs to the function. cotangents: {len(leaves)} tensors, primal output: "
@@ -250,8 +250,7 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]
             x.detach()._zeros() if g is None else _left(g, variables, with_grad)
             for g, x in _pairs(found, variables)
         ]
-        parts = _by_argument(grads, nests)
-        return parts[0] if len(primals) == 1 else tuple(parts)
+        return tuple(_by_argument(grads, nests))
 
     result, aux = _left((result, aux), variables, recorded)
     return (result, pull, aux) if has_aux else (result, pull)
@@ -409,8 +408,7 @@ def jacrev(
         outputs, tree = _tensors_of(result, "jacrev: Expected f to return tensors")
 
         def one(*cotangents: Tensor) -> Any:
-            found = pull(unflatten(tree, list(cotangents)))
-            return (found,) if len(numbers) == 1 else found
+            return pull(unflatten(tree, list(cotangents)))
 
         stacked = vmap(one, chunk_size=chunk_size)(*unit_vectors(outputs))
         inputs_tree = flatten(stacked)[1]
@@ -432,7 +430,6 @@ def jacfwd(
     argnums: ArgNums = 0,
     has_aux: bool = False,
     *,
-    chunk_size: int | None = None,
     randomness: str = "error",
 ) -> Function:
     """A function that gives the Jacobian of ``func`` column by column, one for each input element.
@@ -459,9 +456,8 @@ def jacfwd(
             auxiliary[:] = made[2:]
             return made[1], (made[2] if has_aux else ())
 
-        stacked, aux = vmap(one, out_dims=(0, None), randomness=randomness, chunk_size=chunk_size)(
-            *unit_vectors(inputs)
-        )
+        mapped = vmap(one, out_dims=(0, None), randomness=randomness)
+        stacked, aux = mapped(*unit_vectors(inputs))
         leaves, tree = flatten(stacked)
         parts = []
         for y in leaves:
