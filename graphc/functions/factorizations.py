@@ -4,15 +4,7 @@ from typing import Any
 
 from graphc import dtypes, return_types
 from graphc.errors import ShapeError
-from graphc.functions.lapack import (
-    constant,
-    first_true,
-    lapack_function,
-    no_info,
-    ones_where,
-    own,
-    word,
-)
+from graphc.functions.lapack import first_true, lapack_function, no_info, ones_where, own, word
 from graphc.ops.linalg.factorizations import lu_parts, qr_parts
 from graphc.ops.linalg.matrices import (
     above,
@@ -22,6 +14,7 @@ from graphc.ops.linalg.matrices import (
     check_kernel,
     check_matrix,
     check_square,
+    constant,
     diagonal,
     identity_like,
     least,

@@ -11,6 +11,7 @@ from typing import Any
 
 from graphc import dtypes
 from graphc.functions.registry import tensor_function
+from graphc.ops.linalg.matrices import constant
 from graphc.ops.rules import row
 from graphc.tensor import Tensor
 
@@ -67,12 +68,6 @@ def own(x: Any) -> Any:
     return row.clone(x)
 
 
-def constant(like: Tensor, shape: tuple[int, ...], value: float, dtype: Any = None) -> Any:
-    """A tensor of one value, beside others of the same computation."""
-    attrs = {"value": value, "shape": shape, "dtype": dtype or like.dtype, "device": like.device}
-    return like.__apply__(row.full, (), attrs)
-
-
 def first_true(mask: Any) -> Any:
     """The position of the first true element of the last dimension, from 1, as int32; 0 if none."""
     lead, n = tuple(mask.shape[:-1]), mask.shape[-1]
@@ -92,14 +87,3 @@ def no_info(x: Tensor) -> Any:
 def ones_where(mask: Any, like: Tensor) -> Any:
     """A mask as a matrix of the dtype of ``like``."""
     return row.cast(mask, dtype=like.dtype)
-
-
-__all__ = [
-    "constant",
-    "first_true",
-    "lapack_function",
-    "no_info",
-    "ones_where",
-    "own",
-    "word",
-]

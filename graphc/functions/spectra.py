@@ -5,7 +5,7 @@ from typing import Any
 
 from graphc import dtypes, return_types
 from graphc.errors import ShapeError
-from graphc.functions.lapack import constant, lapack_function, own, word
+from graphc.functions.lapack import lapack_function, own, word
 from graphc.functions.norms import matrix_norm
 from graphc.functions.promotion import cast
 from graphc.ops.linalg.matrices import (
@@ -13,6 +13,7 @@ from graphc.ops.linalg.matrices import (
     check_floating,
     check_matrix,
     check_square,
+    constant,
     part,
     transposed,
 )

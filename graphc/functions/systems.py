@@ -7,7 +7,7 @@ from typing import Any
 from graphc import dtypes, return_types
 from graphc.errors import ShapeError
 from graphc.functions.factorizations import lu_factors, singular_at
-from graphc.functions.lapack import constant, lapack_function, no_info, own
+from graphc.functions.lapack import lapack_function, no_info, own
 from graphc.functions.shape import movedim
 from graphc.ops.linalg.factorizations import permuted
 from graphc.ops.linalg.matrices import (
@@ -16,6 +16,7 @@ from graphc.ops.linalg.matrices import (
     check_kernel,
     check_matrix,
     check_square,
+    constant,
     product,
     transposed,
 )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from graphc import dtypes
+from graphc.dtypes import dtype as DType
 from graphc.errors import DtypeError, LinAlgError, ShapeError
 from graphc.ir import Host
 from graphc.ops.rules import Array, full_like, row, spread, zeros_like
@@ -160,10 +161,15 @@ def identity_like(x: Any) -> Any:
     return row.where(on_diagonal(x), full_like(x, 1), 0)
 
 
-def scalar_like(x: Any, value: float) -> Any:
-    """A number as an operand without dimensions, of the dtype of ``x``."""
-    attrs = {"value": value, "shape": (), "dtype": x.dtype, "device": x.device}
-    return x.__apply__(row.full, (), attrs)
+def constant(like: Any, shape: Sequence[Int], value: float, dtype: DType | None = None) -> Any:
+    """An operand with one value everywhere, of the dtype of ``like`` unless one is given."""
+    attrs = {
+        "value": value,
+        "shape": tuple(shape),
+        "dtype": dtype or like.dtype,
+        "device": like.device,
+    }
+    return like.__apply__(row.full, (), attrs)
 
 
 def product(a: Any, b: Any, *more: Any) -> Any:

@@ -20,13 +20,13 @@ from graphc.ops.linalg.matrices import (
     check_kernel,
     check_matrix,
     check_square,
+    constant,
     in_batch,
     least,
     matrices,
     part,
     product,
     rows,
-    scalar_like,
     scipy_linalg,
     symmetric,
     transposed,
@@ -277,12 +277,7 @@ def _pinv_type(x: TensorType, atol: TensorType, rtol: TensorType, *, hermitian: 
         check_matrix("linalg.pinv", x)
     check_floating("linalg.pinv", x, "linalg_svd_cpu")
     same_dtype("linalg.pinv", x, atol, rtol)
-    lead = x.shape[:-2]
-    if broadcast(lead, atol.shape, rtol.shape) != lead:
-        raise ShapeError(
-            f"linalg.pinv: tolerances of shapes {list(atol.shape)} and {list(rtol.shape)} do not "
-            f"fit a stack of {list(lead)} matrices"
-        )
+    lead = broadcast(x.shape[:-2], atol.shape, rtol.shape)
     return x.with_shape((*lead, x.shape[-1], x.shape[-2]))
 
 
@@ -297,7 +292,8 @@ def cut_reciprocals(values: Any, sizes: Any, atol: Any, rtol: Any) -> Any:
 def _pinv(x: Any, atol: Any, rtol: Any, *, hermitian: bool) -> Any:
     m, n = x.shape[-2:]
     if m == 0 or n == 0:
-        return zeros_like(transposed(x))
+        lead = broadcast(tuple(x.shape[:-2]), tuple(atol.shape), tuple(rtol.shape))
+        return constant(x, (*lead, n, m), 0.0)
     if hermitian:
         values, v = eigh_parts(row.eigh(x, lower=True))
         return product(v * as_row(cut_reciprocals(values, row.abs(values), atol, rtol)),
@@ -338,14 +334,18 @@ def _pinv_samples() -> Iterable[Sample]:
     tolerances = np.array([0.1, 1e9]), np.array([0.0, 0.0])
     stack = np.stack([deficient, deficient + np.eye(3, 2)])
     yield Sample((stack, *tolerances), {"hermitian": False}, differentiable=False)
+    yield Sample((stack[0], *tolerances), {"hermitian": False}, differentiable=False)
+    narrow = matrices((3, 2), np.float64, 2), np.array([0.0, 1e-3]), np.array(1e-6)
+    yield Sample(narrow, {"hermitian": False})
 
 
 def _pinv_reference(x: Array, atol: Array, rtol: Array, *, hermitian: bool) -> Array:
     del hermitian
     m, n = x.shape[-2:]
-    result = np.zeros((*x.shape[:-2], n, m))
-    tolerances = [np.broadcast_to(t, x.shape[:-2]) for t in (atol, rtol)]
-    for index, (matrix,) in batches(x.astype(np.float64)):
+    lead = np.broadcast_shapes(x.shape[:-2], atol.shape, rtol.shape)
+    result = np.zeros((*lead, n, m))
+    tolerances = [np.broadcast_to(t, lead) for t in (atol, rtol)]
+    for index, (matrix,) in batches(np.broadcast_to(x, (*lead, m, n)).astype(np.float64)):
         if not matrix.size:
             continue
         most = np.linalg.norm(matrix, 2)
@@ -441,7 +441,7 @@ def _lstsq_vjp(g: Any, _y: Any, a: Any, b: Any, *, rcond: float, driver: str) ->
     cut = 0.0 if driver == "gels" else rcond
 
     def inverse() -> Any:
-        return row.pinv(a, scalar_like(a, 0.0), scalar_like(a, cut), hermitian=False)
+        return row.pinv(a, constant(a, (), 0.0), constant(a, (), cut), hermitian=False)
 
     def to_a() -> Any:
         back = product(gx, transposed(b))
