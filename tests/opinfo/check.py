@@ -16,9 +16,10 @@ from typing import Any
 os.environ.setdefault("GRAPHC_VERIFY", "1")
 
 from tests.opinfo import results
-from tests.opinfo.modes import DTYPES, MODES, Outcome, Report, Settings
+from tests.opinfo.modes import DTYPES, MODES
 from tests.opinfo.names import NAMES
 from tests.opinfo.operations import is_missing, is_tested, run_mode
+from tests.opinfo.outcomes import Outcome, Report, Settings
 from tests.opinfo.results import Counts
 
 

@@ -11,8 +11,9 @@ import torch
 import graphc
 from tests.opinfo import deliberate
 from tests.opinfo.compare import Difference, same
-from tests.opinfo.modes import MODES, Outcome, Report, Settings, attempt, same_error
+from tests.opinfo.modes import MODES
 from tests.opinfo.names import ELSEWHERE
+from tests.opinfo.outcomes import Outcome, Report, Settings, attempt, same_error
 from tests.opinfo.samples import BY_ALIAS, BY_NAME, Missing, found, seed
 from tests.opinfo.written import CASES
 from tests.opinfo.written.case import Case

@@ -10,9 +10,10 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tests.opinfo.modes import MODES, Settings
+from tests.opinfo.modes import MODES
 from tests.opinfo.names import NAMES
 from tests.opinfo.operations import is_missing, is_tested, run_mode
+from tests.opinfo.outcomes import Settings
 from tests.opinfo.results import recorded
 
 pytestmark = pytest.mark.differential
