@@ -120,9 +120,7 @@ def _matrix(name: str, x: Tensor, order: Any, dims: tuple[int, int], keepdim: bo
             raise DtypeError(f"{name}: Low precision dtypes not supported. Got {x.dtype.type_name}")
         values = _singular_values(x, rows, cols)
         last = (values.ndim - 1,)
-        if order != "nuc":
-            _nonempty(name, order, values, last[0])
-        row = "sum" if order == "nuc" else "amax" if order > 0 else "amin"
+        row = "sum" if order == "nuc" else _extreme(name, order, values, last[0])
         result = _reduced(row, values, last)
         return _with_ones(result, dims) if keepdim else result
     if isinstance(order, str):
@@ -131,19 +129,22 @@ def _matrix(name: str, x: Tensor, order: Any, dims: tuple[int, int], keepdim: bo
         raise RuntimeError(f"{name}: Order {order} not supported.")
     summed, compared = (rows, cols) if abs(order) == 1 else (cols, rows)
     sums = _vector(x, 1, (summed,), True)
-    _nonempty(name, order, sums, compared)
-    result = _reduced("amax" if order > 0 else "amin", sums, (compared,), True)
+    result = _reduced(_extreme(name, order, sums, compared), sums, (compared,), True)
     if keepdim:
         return result
     shape = tuple(n for d, n in enumerate(result.shape) if d not in dims)
     return apply(OPS["reshape"], (result,), {"shape": shape})
 
 
-def _nonempty(name: str, order: Any, x: Tensor, dim: int) -> None:
-    if x.shape[dim] == 0:
-        raise DimensionError(
-            f"{name}: Expected reduction dim {dim} to have non-zero size for order {order}."
-        )
+def _extreme(name: str, order: float, x: Tensor, dim: int) -> str:
+    """The row that compares along ``dim``: nothing has norm 0, but no smallest part."""
+    if x.shape[dim] != 0:
+        return "amax" if order > 0 else "amin"
+    if order > 0:
+        return "sum"
+    raise DimensionError(
+        f"{name}: Expected reduction dim {dim} to have non-zero size for order {order}."
+    )
 
 
 def matrix_norm(
