@@ -195,21 +195,25 @@ class ReductionNest:
             depth = 1 + max((self.depths[n] for n in self._below(core)), default=-1)
             self.depths[core] = depth
             part(depth, self.plan.accesses.sweep(core).sweep).cores.append(core)
+        rows: list[tuple[Node, int]] = []
         for node in self.plan.stores[self.group]:
             if node in self.depths:
-                self._part_of(self.depths[node]).rows.append(node)
+                rows.append((node, self.depths[node]))
                 continue
             home = self.plan.home(node)
             assert home is not None
             below = max((self.depths[n] for n in self._below(node)), default=0)
             if home.at_row:
-                self._part_of(below).rows.append(node)
+                rows.append((node, below))
             else:
                 swept = tuple(a.extent for a in home.axes[home.rows :] if a.extent is not None)
                 part(below + 1, swept).full.append(node)
         self.parts.sort(key=lambda p: p.depth)
+        for node, depth in rows:
+            self._part_of(depth).rows.append(node)
 
     def _part_of(self, depth: int) -> _Part:
+        """The last part of a depth: what it makes known is computed and stored at its end."""
         return next(p for p in reversed(self.parts) if p.depth == depth)
 
     def _below(self, node: Node) -> set[Node]:

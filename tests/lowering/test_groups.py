@@ -181,6 +181,15 @@ def test_values_of_part_of_the_rows_do_not_join_the_rows() -> None:
     assert len(kernel_names(check(graph_of(build, (10, 4))))) == 2
 
 
+def test_phases_of_one_depth_agree_on_when_a_value_is_known() -> None:
+    def build(x: Node, y: Node, z: Node) -> Any:
+        first = row.sqrt(row.sum(row.abs(x), dims=(0,), keepdim=False))
+        second = row.sqrt(row.sum(row.abs(x + first), dims=(0,), keepdim=False))
+        return second, y * first, z / second
+
+    only(check(graph_of(build, (3,), (3, 3), (3,))))
+
+
 def test_only_the_part_of_a_reduction_that_is_used_is_computed() -> None:
     def build(x: Node) -> Node:
         s = row.sum(x * 3.0, dims=(1,), keepdim=True)
