@@ -16,7 +16,7 @@ import numpy as np
 from graphc import dtypes
 from graphc.device import device as Device
 from graphc.errors import TraceError, located
-from graphc.ir import CPU, Arithmetic, Attrs, Node, Op, TensorType, infer_type
+from graphc.ir import CPU, Arithmetic, Attrs, Node, Op, Scalar, TensorType, infer_type
 from graphc.modes import MODES
 from graphc.ops import OPS
 from graphc.tape import Storage, TapeNode, ending_node, leaf_node, record
@@ -222,6 +222,12 @@ class Tensor(Arithmetic):
             else:
                 self._shadow_array = np.empty(self.shape, self.dtype.numpy)
         return self._shadow_array
+
+    def _in_order(self) -> bool:
+        """Whether the elements lie in row-major order; asks for no layout that is not needed."""
+        if self._shadow_array is None and self._origin is None and self._base is None:
+            return True
+        return bool(self._layout().flags.c_contiguous)
 
     def _root(self) -> "Tensor | None":
         """The tensor whose memory this one is a view of; None when the memory is its own.
@@ -554,6 +560,8 @@ def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
             raise located(error, op.name, *tensors) from None
         if type(value) is not np.ndarray:
             value = np.asarray(value)
+        if not value.flags.c_contiguous and op.makes_memory:
+            value = np.ascontiguousarray(value)
     else:
         tensors = [trace.twin(t) for t in tensors]
         value = trace.apply(op, [t._current() for t in tensors], attrs)
@@ -561,6 +569,8 @@ def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
     result: Tensor = Tensor._make(value, type_)
     if trace is not None:
         trace.results.append(weakref.ref(result))
+        if isinstance(op.lower, Scalar) and not all(t._in_order() for t in tensors):
+            result._shadow_array = _alike([t._layout() for t in tensors], type_.dtype)
     if op.put is not None and tensors:
         _link(result, tensors[0], op, attrs)
     if MODES.grad and op.vjp is not None and type_.dtype.is_floating_point:
@@ -568,6 +578,19 @@ def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
             if t._requires_grad or t._node is not None:
                 result._node = record(op, tensors, attrs, result)
                 break
+    return result
+
+
+def _alike(layouts: Sequence[Array], dtype: dtypes.dtype) -> Array:
+    """Memory laid out as NumPy lays out a pointwise result of these: in the order of theirs."""
+    made = np.nditer(
+        [*layouts, None],
+        flags=["zerosize_ok"],
+        op_flags=[["readonly"]] * len(layouts) + [["writeonly", "allocate"]],
+        op_dtypes=[*(x.dtype for x in layouts), dtype.numpy],
+        order="K",
+    )
+    result: Array = made.operands[-1]
     return result
 
 

@@ -407,7 +407,8 @@ CAST = register(
 
 
 def _copy(x: Array) -> Array:
-    return np.array(x)
+    repeats = any(step == 0 and n > 1 for step, n in zip(x.strides, x.shape, strict=True))
+    return np.array(x, order="C" if repeats else "K")
 
 
 STOP_GRADIENT = register(
