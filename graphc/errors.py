@@ -44,6 +44,13 @@ class DimensionError(GraphcError, IndexError):
     """A dimension or an index outside its range."""
 
 
+class PositionError(DimensionError, RuntimeError):
+    """An element of an index tensor outside its range.
+
+    PyTorch raises IndexError from some functions and RuntimeError from others; this is both.
+    """
+
+
 class LinAlgError(GraphcError, RuntimeError):
     """A matrix that a decomposition cannot take: singular, or not positive-definite."""
 

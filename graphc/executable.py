@@ -21,6 +21,7 @@ from graphc.backends.c import (
 )
 from graphc.backends.c.program import Frame, report
 from graphc.codegen.program import pointer_slots, render_program
+from graphc.errors import PositionError
 from graphc.ir import CONSTANT, OPS, Graph
 from graphc.kernel import Buffer, HostStep, Role
 from graphc.lowering import Lowered, lower
@@ -169,7 +170,7 @@ class Executable:
         where = f" at {site.location}" if site.location else ""
         if isinstance(error, DivisionReport):
             return RuntimeError(f"ZeroDivisionError: {site.operation} of integers by zero{where}")
-        return IndexError(
+        return PositionError(
             f"index {error.value} is out of bounds for dimension with size {error.limit} "
             f"in {site.operation}{where}"
         )

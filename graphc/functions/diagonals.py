@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from graphc import dtypes
-from graphc.functions.creation import as_tensor
+from graphc.device import device as Device
 from graphc.functions.dims import normalise_dim
-from graphc.functions.promotion import cast
+from graphc.functions.literals import literal
+from graphc.functions.promotion import cast, supported
 from graphc.functions.registry import tensor_function
 from graphc.functions.shape import reshaped
 from graphc.ops import OPS
@@ -136,6 +137,7 @@ def _triangle_indices(name: str, lower: bool) -> None:
         layout: Any = None,
     ) -> Tensor:  # fmt: skip
         del layout
+        supported(Device("cpu" if device is None else device))
         if row < 0 or col < 0:
             raise RuntimeError(f"{'row' if row < 0 else 'col'} must be non-negative, got {row}")
         if dtype not in (dtypes.int64, dtypes.int32):
@@ -143,7 +145,7 @@ def _triangle_indices(name: str, lower: bool) -> None:
         rows, columns = np.indices((row, col)).reshape(2, -1)
         inside = columns - rows <= offset if lower else columns - rows >= offset
         places = np.stack([rows[inside], columns[inside]])
-        return as_tensor(places.astype(dtype.numpy), device=device)
+        return literal(places.astype(dtype.numpy))
 
     function.__name__ = name
     function.__doc__ = (

@@ -14,6 +14,7 @@ import numpy as np
 from graphc import dtypes
 from graphc.errors import DimensionError, ShapeError
 from graphc.functions.creation import as_tensor
+from graphc.functions.literals import literal
 from graphc.functions.promotion import cast
 from graphc.functions.registry import locating, tensor_function
 from graphc.functions.shape import permuted, reshaped
@@ -99,7 +100,7 @@ def _array(item: Any) -> Tensor:
     if isinstance(item, str):
         raise TypeError(f"a str is no index: {item!r}")
     if not isinstance(item, np.ndarray) and not len(item):
-        return as_tensor(np.zeros(0, np.int64))
+        return literal(np.zeros(0, np.int64))
     return as_tensor(list(item) if isinstance(item, (range, tuple)) else item)
 
 
@@ -137,7 +138,7 @@ def _plan(x: Tensor, index: Any) -> Plan:
         if item is None:
             result.append(1)
         elif isinstance(item, bool):  # all or nothing of a new dimension
-            arrays.append((len(result), as_tensor([0] if item else [], dtype=dtypes.int64)))
+            arrays.append((len(result), literal(np.zeros(int(item), np.int64))))
             result.append(1)
         elif isinstance(item, slice):
             start, stop, step = _slice(item, shape[dim])
@@ -425,11 +426,10 @@ def _spread_out(new: Tensor, mask: Tensor, inner: int, uniform: bool) -> Tensor:
 def exactly(value: Tensor, wanted: int) -> Tensor:
     """0 where a vector of one int64 has the wanted value; an IndexError when the program runs else.
 
-    The check is a position in a dimension of size 1.
+    The check is a position in a dimension of size 1, which counts 0.
     """
     distance = apply(OPS["abs"], (value - wanted,), {})
-    attrs = {"value": 0, "shape": (1,), "dtype": dtypes.int64, "device": CPU}
-    return apply(OPS["gather"], (apply(OPS["full"], (), attrs), distance), {"dim": 0})
+    return apply(OPS["gather"], (counted(1), distance), {"dim": 0})
 
 
 def _fitted(value: Tensor, shape: Shape) -> Tensor:

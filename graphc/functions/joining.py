@@ -2,18 +2,19 @@
 
 import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from graphc import dtypes
 from graphc.errors import ShapeError
-from graphc.functions.creation import as_tensor
 from graphc.functions.dims import normalise_dim
+from graphc.functions.literals import literal
 from graphc.functions.promotion import cast, common_dtype
-from graphc.functions.registry import tensor_function
+from graphc.functions.registry import tensor_function, write_out
 from graphc.functions.shape import expand, reshaped, unsqueeze
+from graphc.ir import CPU
 from graphc.ops import OPS
 from graphc.ops.rules import broadcast
 from graphc.tensor import Size, Tensor, apply
@@ -44,71 +45,111 @@ def _spread(name: str, args: tuple[Any, ...]) -> list[Tensor]:
 # ------------------------------------------------------------------------------------------ joins
 
 
-@tensor_function(method=False, out=True, aliases=("concat", "concatenate"))
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+def _join(
+    name: str, aliases: tuple[str, ...] = (), takes_dim: bool = False
+) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Registers a join: of a sequence of tensors, with ``out=``, whose dtype has to suffice."""
+
+    def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def checked(tensors: Any, out: Tensor | None, *dim: int) -> Tensor:
+            parts = _several(name, tensors)
+            if not parts:
+                raise (ValueError if name == "cat" else RuntimeError)(
+                    f"torch.{name}(): expected a non-empty list of Tensors"
+                )
+            if out is None:
+                return function(parts, *dim)
+            _check_out(out, parts)
+            return write_out(out, function(parts, *dim), name)
+
+        if takes_dim:
+
+            def joined(
+                tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None
+            ) -> Tensor:
+                return checked(tensors, out, dim)
+
+        else:
+
+            def joined(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:  # type: ignore[misc]
+                return checked(tensors, out)
+
+        joined.__name__, joined.__doc__ = name, function.__doc__
+        return tensor_function(joined, method=False, aliases=aliases)  # type: ignore[no-any-return]
+
+    return register
+
+
+def _check_out(out: Tensor, parts: list[Tensor]) -> None:
+    if not dtypes.can_cast(common_dtype(parts), out.dtype):
+        raise TypeError(
+            f"torch.cat(): input types can't be cast to the desired output type "
+            f"{out.dtype.type_name}"
+        )
+    mine = out._here()
+    for x in parts:
+        other = x._here()
+        if mine._storage is other._storage and np.may_share_memory(mine._layout(), other._layout()):
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to "
+                "tensor refer to a single memory location. Please clone() the tensor before "
+                "performing the operation."
+            )
+
+
+@_join("cat", aliases=("concat", "concatenate"), takes_dim=True)
+def cat(tensors: list[Tensor], dim: int = 0) -> Tensor:
     """Tensors joined along an existing dimension, in their common dtype."""
-    parts = _several("cat", tensors)
-    if not parts:
-        raise RuntimeError("expected a non-empty list of Tensors")
-    for i, x in enumerate(parts):
+    for i, x in enumerate(tensors):
         if not x.ndim:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
-    kept = [x for x in parts if tuple(x.shape) != (0,)] or parts[:1]  # PyTorch's legacy empties
-    dtype = common_dtype(parts)
+    kept = [x for x in tensors if tuple(x.shape) != (0,)] or tensors[:1]  # as PyTorch ever did
+    dtype = common_dtype(tensors)
     axis = normalise_dim(dim, kept[0].ndim)
     return apply(OPS["cat"], [cast(x, dtype) for x in kept], {"dim": axis})
 
 
-@tensor_function(method=False, out=True)
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+@_join("stack", takes_dim=True)
+def stack(tensors: list[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new dimension."""
-    parts = _several("stack", tensors)
-    if not parts:
-        raise RuntimeError("stack expects a non-empty TensorList")
-    for i, x in enumerate(parts):
-        if tuple(x.shape) != tuple(parts[0].shape):
+    for i, x in enumerate(tensors):
+        if tuple(x.shape) != tuple(tensors[0].shape):
             raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(parts[0].shape)} at "
+                f"stack expects each tensor to be equal size, but got {list(tensors[0].shape)} at "
                 f"entry 0 and {list(x.shape)} at entry {i}"
             )
-    axis = normalise_dim(dim, parts[0].ndim + 1)
-    dtype = common_dtype(parts)
-    return apply(OPS["cat"], [cast(unsqueeze(x, axis), dtype) for x in parts], {"dim": axis})
+    axis = normalise_dim(dim, tensors[0].ndim + 1)
+    dtype = common_dtype(tensors)
+    return apply(OPS["cat"], [cast(unsqueeze(x, axis), dtype) for x in tensors], {"dim": axis})
 
 
-def _joined(name: str, tensors: Any, ndim: int, dim: int) -> Tensor:
-    parts = _several(name, tensors)
-    if not parts:
-        raise RuntimeError(f"{name} expects a non-empty TensorList")
-    raised = [_at_least(x, ndim) for x in parts]
-    return cat(raised, 0 if raised[0].ndim == 1 else dim)
+def _raised(tensors: list[Tensor], ndim: int, dim: int) -> Tensor:
+    parts = [_at_least(x, ndim) for x in tensors]
+    return cat(parts, 0 if parts[0].ndim == 1 else dim)
 
 
-@tensor_function(method=False, out=True)
-def hstack(tensors: Sequence[Tensor]) -> Tensor:
+@_join("hstack")
+def hstack(tensors: list[Tensor]) -> Tensor:
     """Joined along dimension 1 (0 for vectors)."""
-    return _joined("hstack", tensors, 1, 1)
+    return _raised(tensors, 1, 1)
 
 
-@tensor_function(method=False, out=True, aliases=("row_stack",))
-def vstack(tensors: Sequence[Tensor]) -> Tensor:
+@_join("vstack", aliases=("row_stack",))
+def vstack(tensors: list[Tensor]) -> Tensor:
     """Joined as rows."""
-    return _joined("vstack", tensors, 2, 0)
+    return _raised(tensors, 2, 0)
 
 
-@tensor_function(method=False, out=True)
-def dstack(tensors: Sequence[Tensor]) -> Tensor:
+@_join("dstack")
+def dstack(tensors: list[Tensor]) -> Tensor:
     """Joined along dimension 2."""
-    return _joined("dstack", tensors, 3, 2)
+    return _raised(tensors, 3, 2)
 
 
-@tensor_function(method=False, out=True)
-def column_stack(tensors: Sequence[Tensor]) -> Tensor:
+@_join("column_stack")
+def column_stack(tensors: list[Tensor]) -> Tensor:
     """Joined along dimension 1; vectors and numbers are columns."""
-    parts = _several("column_stack", tensors)
-    return _joined(
-        "column_stack", [reshaped(x, (x.numel(), 1)) if x.ndim < 2 else x for x in parts], 2, 1
-    )
+    return _raised([reshaped(x, (x.numel(), 1)) if x.ndim < 2 else x for x in tensors], 2, 1)
 
 
 def _at_least(x: Tensor, ndim: int) -> Tensor:
@@ -149,7 +190,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
             )
     if not parts:
         attrs = {"value": 0.0, "shape": (1, 0), "dtype": dtypes.get_default_dtype()}
-        return apply(OPS["full"], (), {**attrs, "device": as_tensor(0).device})
+        return apply(OPS["full"], (), {**attrs, "device": CPU})
     dtype = common_dtype(parts)
     blocks = [cast(_at_least(x, 2), dtype) for x in parts]
     width, left, rows = sum(x.shape[1] for x in blocks), 0, []
@@ -232,7 +273,7 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
         return reshaped(input[:0], (0,))
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = list(choose(range(input.numel()), r))
-    index = as_tensor(np.array(rows, np.int64).reshape(len(rows), r))
+    index = literal(np.array(rows, np.int64).reshape(len(rows), r))
     return apply(OPS["take"], (input, index), {"dim": 0})
 
 

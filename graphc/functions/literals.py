@@ -36,7 +36,11 @@ def from_data(data: Any, dtype: DType | None) -> Tensor:
     kind = dtype or _inferred(flat)
     if MODES.trace is not None and any(isinstance(x, Tensor) for x in flat):
         return _joined(flat, shape, kind)
-    array = _numbers(flat, kind).reshape(shape)
+    return literal(_numbers(flat, kind).reshape(shape))
+
+
+def literal(array: Array) -> Tensor:
+    """An array of constants as a tensor that takes it over."""
     made: Tensor = Tensor._make(array)
     return made if MODES.trace is None else MODES.trace.literal(array, made._type)
 

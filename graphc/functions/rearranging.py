@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 
 from graphc import dtypes
+from graphc.functions.creation import as_tensor
 from graphc.functions.dims import normalise_dim
+from graphc.functions.indexing import counted, exactly
+from graphc.functions.literals import literal
 from graphc.functions.promotion import cast
 from graphc.functions.registry import tensor_function
 from graphc.functions.shape import Ints, permuted, reshaped, sizes_of, sliced
@@ -162,8 +165,6 @@ def repeat_interleave(
     source = input if input.ndim else reshaped(input, (1,))
     shape = tuple(source.shape)
     if isinstance(repeats, (list, tuple)):
-        from graphc.functions.creation import as_tensor
-
         repeats = as_tensor(repeats, dtype=dtypes.int64)
     if isinstance(repeats, Tensor):
         if repeats.ndim > 1 or repeats.numel() not in (1, shape[axis]):
@@ -205,7 +206,7 @@ def _interleaving(counts: Tensor, output_size: int | None) -> Tensor:
                 f"allocated size does not match required size: output_size is {output_size}, the "
                 f"repeats add up to {positions.size}"
             )
-        return Tensor._make(positions)  # type: ignore[no-any-return]
+        return literal(positions)
     return _counted(cast(counts, dtypes.int64), output_size, counts.dtype)
 
 
@@ -214,15 +215,9 @@ def _counted(counts: Tensor, size: int, dtype: dtypes.dtype) -> Tensor:
 
     Repeats of another sum lead to a position outside, so they are reported when the program runs.
     """
-    attrs = {"shape": (size,), "dim": 0, "dtype": dtypes.int64, "start": 0, "step": 1,
-             "device": counts.device}  # fmt: skip
-    places = reshaped(apply(OPS["iota"], (), attrs), (size, 1))
+    places = reshaped(counted(size), (size, 1))
     ends = counts.cumsum(0)
     ended = apply(OPS["le"], (reshaped(ends, (1, counts.numel())), places), {})
     found = apply(OPS["sum"], (cast(ended, dtypes.int64),), {"dims": (1,), "keepdim": False})
-    excess = apply(OPS["sum"], (counts,), {"dims": (0,), "keepdim": False}) - size
-    zero = apply(OPS["full"], (), {"value": 0, "shape": (1,), "dtype": dtypes.int64,
-                                   "device": counts.device})  # fmt: skip
-    checked = apply(OPS["gather"], (zero, reshaped(apply(OPS["abs"], (excess,), {}), (1,))),
-                    {"dim": 0})  # fmt: skip
-    return cast(found + checked, dtype)
+    total = apply(OPS["sum"], (counts,), {"dims": (0,), "keepdim": False})
+    return cast(found + exactly(reshaped(total, (1,)), size), dtype)

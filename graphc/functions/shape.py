@@ -372,10 +372,9 @@ def sum_to_size(self: Tensor, *args: Any, size: Any = None) -> Tensor:
             f"size {list(given)} is not expandable to size {list(self.shape)} (sum_to_size)"
         )
     summed = [lead + d for d, n in enumerate(given) if n != self.shape[lead + d]]
-    if not lead and not summed:
+    if given and not lead and not summed:
         return self
-    dims = (*range(lead), *summed)
-    return reshaped(apply(OPS["sum"], (self,), {"dims": dims, "keepdim": True}), given)
+    return reshaped(self.sum((*range(lead), *summed), keepdim=True), given)
 
 
 @tensor_function(public=False)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from graphc import dtypes
-from graphc.errors import DtypeError, ShapeError
+from graphc.errors import DtypeError, PositionError, ShapeError
 from graphc.ir import Gather, Op, Sample, Scatter, TensorType, register
 from graphc.ops.rules import (
     HALVES,
@@ -58,7 +58,7 @@ def refuse_outside(index: Array, dim: int, size: int, wrap: bool) -> None:
     if index.min() >= low and index.max() < size:
         return
     wrong = index[(index < low) | (index >= size)].flat[0]
-    raise IndexError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
+    raise PositionError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
 
 
 # ------------------------------------------------------------------------------------------ take
