@@ -198,8 +198,7 @@ def _qr_vjp(g: Any, y: Any, _x: Any, *, complete: bool) -> tuple[Any]:
         if not complete:
             return (_square_qr(gq, gr, q, r),)
         thin = _square_qr(part(gq, 0, n), rows(gr, 0, n), part(q, 0, n), rows(r, 0, n))
-        free = join([part(gq, n, m), transposed(rows(gr, n, m))], -2)
-        return (row.unless_needed(thin, free, why=_FREE_COLUMNS),)
+        return (row.unless_needed(thin, part(gq, n, m), why=_FREE_COLUMNS),)
     # Wide: R = [R1, R2] with R2 = Q^T A2, so A2 gets Q gr2, and Q gets A2 gr2^T = Q R2 gr2^T.
     r1, r2 = part(r, 0, m), part(r, m, n)
     g1, g2 = part(gr, 0, m), part(gr, m, n)
