@@ -17,6 +17,9 @@ def equal(input: Tensor, other: Tensor) -> bool:
 
 
 def _check(input: Tensor, other: Tensor, rtol: float, atol: float) -> None:
+    for name, given in (("input", input), ("other", other)):
+        if not isinstance(given, Tensor):
+            raise TypeError(f"argument '{name}' must be Tensor, not {type(given).__name__}")
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value < 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")

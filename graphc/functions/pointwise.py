@@ -327,6 +327,8 @@ def _operators() -> None:
         setattr(Tensor, f"__{name}__", _forward(function))
         setattr(Tensor, f"__r{name}__", _reflected(function))
         setattr(Tensor, f"__i{name}__", _assigning(function, name))
+    for old in ("div", "rdiv", "idiv"):  # PyTorch keeps Python 2's names
+        setattr(Tensor, f"__{old}__", getattr(Tensor, f"__{old.replace('div', 'truediv')}__"))
     for name in COMPARISONS:
         setattr(Tensor, f"__{name}__", _forward(_compare(name)))
     for name, unary in (

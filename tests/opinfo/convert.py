@@ -20,10 +20,6 @@ DTYPES = {
 NAMES = {t: name for name, t in DTYPES.items()}
 
 
-class OutOfScope(Exception):  # noqa: N818 - a finding, not a mistake
-    """A complex, sparse or quantised value, or a device other than the CPU."""
-
-
 def elements(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
     """The tensor's own memory as an array, strides kept; bfloat16 through ml_dtypes."""
     plain = tensor.detach()
@@ -32,12 +28,22 @@ def elements(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
     return plain.numpy()
 
 
+def in_scope(value: Any) -> bool:
+    """Whether graphc has values of this kind. It does not look at the memory."""
+    if isinstance(value, torch.Tensor):
+        plain = value.layout is torch.strided and not value.is_quantized
+        return plain and value.dtype in NAMES and value.device.type == "cpu"
+    if isinstance(value, torch.dtype):
+        return value in NAMES
+    if isinstance(value, torch.layout):
+        return value is torch.strided
+    if isinstance(value, torch.device):
+        return value.type == "cpu"
+    return not isinstance(value, complex)
+
+
 def to_graphc(tensor: torch.Tensor) -> graphc.Tensor:
     """A copy as a graphc tensor with the same strides and ``requires_grad``."""
-    if tensor.dtype not in NAMES or tensor.layout is not torch.strided or tensor.is_quantized:
-        raise OutOfScope(f"{tensor.dtype}, {tensor.layout}")
-    if tensor.device.type != "cpu":
-        raise OutOfScope(str(tensor.device))
     array = elements(tensor)
     if array.flags.c_contiguous or not array.size:
         made = graphc.from_numpy(np.array(array, order="C", copy=True))
@@ -64,21 +70,13 @@ def translated(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return to_graphc(value)
     if isinstance(value, torch.dtype):
-        if value not in NAMES:
-            raise OutOfScope(str(value))
         return getattr(graphc, NAMES[value])
     if isinstance(value, (torch.memory_format, torch.layout)):
-        if value in (torch.sparse_coo, torch.sparse_csr):
-            raise OutOfScope(str(value))
         return getattr(graphc, str(value).removeprefix("torch."))
     if isinstance(value, torch.device):
-        if value.type != "cpu":
-            raise OutOfScope(str(value))
         return graphc.device(value.type)
     if isinstance(value, torch.Size):
         return graphc.Size(value)
-    if isinstance(value, complex):
-        raise OutOfScope("a complex number")
     if isinstance(value, slice):
         return slice(translated(value.start), translated(value.stop), translated(value.step))
     if isinstance(value, torch.Generator):

@@ -29,6 +29,13 @@ ENTRIES: tuple[Entry, ...] = (
         "PyTorch's gradient takes the logarithm of the cotangent, so that its own gradient is NaN "
         "where the cotangent is 0",
     ),
+    Entry(
+        "linalg.norm",
+        "second",
+        "float64",
+        r"subgradients_at_zero|f64\[0\] = \[\], 3\.5",
+        "the subgradient of a norm at zero is the constant 0; PyTorch's has NaN as its own gradient",
+    ),
 )
 
 # Of all names: errors that only PyTorch has cause for, by a part of their text.

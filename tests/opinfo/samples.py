@@ -13,7 +13,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 import graphc
 from graphc.trees import Tree, flatten, unflatten
-from tests.opinfo.convert import NAMES, OutOfScope, translated
+from tests.opinfo.convert import NAMES, in_scope, translated
 from tests.opinfo.names import UNTIED
 
 BY_NAME: dict[str, list[Any]] = {}
@@ -132,12 +132,8 @@ def call_of(sample: Any, label: str) -> Call | None:
     for leaf in leaves:
         if isinstance(leaf, torch.Tensor) and (leaf.numel() > LARGEST or leaf.ndim > DEEPEST):
             return None
-        try:
-            translated(leaf)
-        except OutOfScope:
+        if not in_scope(leaf):
             return None
-        except AttributeError:  # a word graphc lacks: the call itself will show it
-            pass
     return Call(leaves, tree, sample.output_process_fn_grad, sample.broadcasts_input, label)
 
 
