@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from graphc import dtypes
+from graphc import dtypes, layouts
 from graphc.functions.creation import as_tensor
 from graphc.functions.dims import normalise_dim
+from graphc.functions.factory import in_format
 from graphc.functions.indexing import counted, exactly
 from graphc.functions.literals import literal
 from graphc.functions.promotion import cast
@@ -20,16 +21,28 @@ from graphc.tensor import Tensor, apply
 
 @tensor_function
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
-    """A copy, through which gradients flow."""
-    del memory_format
-    return apply(OPS["clone"], (input,), {})
+    """A copy, through which gradients flow, with the memory order of ``input`` or of the format."""
+    format = layouts.checked_format("clone", memory_format, layouts.ANY)
+    if format is layouts.preserve_format:
+        return apply(OPS["clone"], (input,), {})
+    return in_format(input, format)
 
 
 @tensor_function(public=False)
 def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
-    """The tensor itself when its memory is in order, else a copy that is."""
-    del memory_format
-    return self if self.is_contiguous() else clone(self)
+    """The tensor itself when its memory is in the order of the format, else a copy that is.
+
+    Raises RuntimeError when the format is for tensors of another rank.
+    """
+    format = layouts.checked_format("contiguous", memory_format, _FORMATS)
+    if self.is_contiguous(memory_format=format):
+        return self
+    if format is layouts.preserve_format:
+        raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
+    return in_format(self, format)
+
+
+_FORMATS = (*layouts.DEFINITE, layouts.preserve_format)
 
 
 # ------------------------------------------------------------------------------------------ flips
