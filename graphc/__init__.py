@@ -19,6 +19,7 @@ from graphc import (
     settings,
     special,
     storage,
+    testing,
     utils,
 )
 from graphc.activations import (
