@@ -49,8 +49,9 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
         raise TypeError(f"matrix_power(): argument 'n' must be int, not {type(n).__name__}")
     if n == 0:
         one = FUNCTIONS["eye"](input.shape[-1], dtype=input.dtype)
-        never = apply(OPS["gt"], (one, 1), {})  # of the shape of the input, and on its tape
-        return apply(OPS["where"], (never, input, one), {})
+        never = apply(OPS["gt"], (one, 1), {})
+        result = apply(OPS["where"], (never, input, one), {})  # of the input's shape, on its tape
+        return apply(OPS["sign"], (result,), {}) if input.requires_grad else result  # a constant
     if n < 0:
         from graphc import linalg
 
@@ -176,7 +177,9 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
 
 def linalg_vander(x: Tensor, *, N: int | None = None) -> Tensor:  # noqa: N803
     """Vandermonde matrices of (batches of) vectors: powers 0 to ``N - 1`` as columns."""
-    count = N if N is not None else int(x.shape[-1]) if x.ndim else 1
+    if not x.ndim:
+        x = _reshape(x, 1)
+    count = int(x.shape[-1]) if N is None else N
     if count <= 1:
         raise RuntimeError("linalg.vander: N must be greater than 1.")
     return _powers("linalg.vander", x, count)

@@ -26,7 +26,7 @@ def _reduced(row: str, x: Tensor, dims: tuple[int, ...], keepdim: bool = False) 
 def _checked(name: str, x: Any, dtype: DType | None) -> Tensor:
     """The operand in the dtype to compute in. Raises RuntimeError for one that would narrow it."""
     if not isinstance(x, Tensor):
-        raise TypeError(f"{name}(): argument 'A' must be Tensor, not {type(x).__name__}")
+        raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
     if not x.dtype.is_floating_point:
         raise DtypeError(
             f"{name}: Expected a floating point or complex tensor as input. Got {x.dtype.type_name}"
@@ -58,7 +58,7 @@ def _order(name: str, value: Any) -> float:
 
 
 def vector_norm(
-    x: Tensor,
+    input: Tensor,
     ord: Any = 2,
     dim: Dims = None,
     keepdim: bool = False,
@@ -70,7 +70,7 @@ def vector_norm(
     ``inf`` and ``-inf`` take the largest and smallest size, 0 counts what is not zero. Raises
     RuntimeError for integers and for empty dimensions where the order has no identity.
     """
-    x = _checked("linalg.vector_norm", x, dtype)
+    x = _checked("linalg.vector_norm", input, dtype)
     return _vector(x, _order("linalg_vector_norm", ord), _dims(dim, x.ndim), keepdim)
 
 
@@ -148,7 +148,7 @@ def _extreme(name: str, order: float, x: Tensor, dim: int) -> str:
 
 
 def matrix_norm(
-    A: Tensor,  # noqa: N803
+    input: Tensor,
     ord: Any = "fro",
     dim: Any = (-2, -1),
     keepdim: bool = False,
@@ -156,7 +156,7 @@ def matrix_norm(
     dtype: DType | None = None,
 ) -> Tensor:
     """The norm of matrices: 'fro', 'nuc', or an order of 1, 2, inf and their negatives."""
-    x = _checked("linalg.matrix_norm", A, dtype)
+    x = _checked("linalg.matrix_norm", input, dtype)
     if not isinstance(ord, str):
         ord = _order("linalg_matrix_norm", ord)
     dims = _matrix_dims("linalg.matrix_norm", dim, x.ndim)
@@ -167,14 +167,14 @@ matrix_norm = tensor_function(matrix_norm, method=False, public=False, out=True)
 
 
 def linalg_norm(
-    A: Tensor,  # noqa: N803
+    input: Tensor,
     ord: Any = None,
     dim: Any = None,
     keepdim: bool = False,
     *,
     dtype: DType | None = None,
 ) -> Tensor:
-    """The vector norm over one ``dim``, the matrix norm over two, or by the rank of ``A``.
+    """The vector norm over one ``dim``, the matrix norm over two, or by the rank of ``input``.
 
     Without ``ord`` the 2-norm of the elements. Raises RuntimeError where neither fits.
     """
@@ -184,7 +184,7 @@ def linalg_norm(
             raise ShapeError(
                 f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dim)}"
             )
-    x = _checked("linalg.norm", A, dtype)
+    x = _checked("linalg.norm", input, dtype)
     if ord is None:
         return _vector(x, 2, _dims(dim, x.ndim), keepdim)
     if dim is None and x.ndim not in (1, 2):

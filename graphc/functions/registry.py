@@ -5,6 +5,7 @@
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -29,14 +30,10 @@ def tensor_function(
     method: bool = True,
     inplace: bool = False,
     out: bool = False,
-    apart: bool = False,
     aliases: tuple[str, ...] = (),
     public: bool = True,
 ) -> Any:
-    """Registers a function under its name and aliases; see the module's text for the flags.
-
-    ``apart``: what ``out=`` names must not share memory with the operands.
-    """
+    """Registers a function under its name and aliases; see the module's text for the flags."""
     if function is None:
         return functools.partial(
             tensor_function,
@@ -44,11 +41,10 @@ def tensor_function(
             method=method,
             inplace=inplace,
             out=out,
-            apart=apart,
             aliases=aliases,
             public=public,
         )
-    complete = locating(_with_out(function, apart) if out else function, name or function.__name__)
+    complete = locating(_with_out(function) if out else function, name or function.__name__)
     for each in (name or function.__name__, *aliases):
         if public:
             FUNCTIONS[each] = complete
@@ -59,12 +55,29 @@ def tensor_function(
     return complete
 
 
+# NumPy's names of arguments, which PyTorch takes for its own.
+_NUMPY = {
+    "axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other",
+}  # fmt: skip
+
+
+def _numpy_names(function: Callable[..., Any]) -> dict[str, str]:
+    """Which of NumPy's names stand for arguments of this function."""
+    code = inspect.unwrap(function).__code__
+    own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return {alias: name for alias, name in _NUMPY.items() if name in own and alias not in own}
+
+
 def locating(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """The function; what it refuses names it, its tensors and the user's line."""
+    numpy_names = _numpy_names(function)
 
     @functools.wraps(function)
     def with_place(*args: Any, **kwargs: Any) -> Any:
         try:
+            for alias in numpy_names.keys() & kwargs.keys():
+                if numpy_names[alias] not in kwargs:
+                    kwargs[numpy_names[alias]] = kwargs.pop(alias)
             return function(*args, **kwargs)
         except TraceError:
             raise  # these speak of a line already
@@ -76,11 +89,9 @@ def locating(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     return with_place
 
 
-def _with_out(function: Callable[..., Any], apart: bool = False) -> Callable[..., Any]:
+def _with_out(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def with_out(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        if apart and out is not None:
-            _refuse_shared(out if isinstance(out, (tuple, list)) else (out,), args)
         result = function(*args, **kwargs)
         if out is None:
             return result
@@ -91,20 +102,6 @@ def _with_out(function: Callable[..., Any], apart: bool = False) -> Callable[...
         return write_out(out, result, function.__name__)
 
     return with_out
-
-
-def _refuse_shared(targets: Any, operands: Any) -> None:
-    """Raises RuntimeError when a target of ``out=`` has an element in common with an operand."""
-    tensors = [x for x in operands if isinstance(x, Tensor)]
-    for target in targets:
-        for x in tensors:
-            same = target._here()._storage is x._here()._storage
-            if same and np.shares_memory(target._layout(), x._layout()):
-                raise RuntimeError(
-                    "unsupported operation: some elements of the input tensor and the written-to "
-                    "tensor refer to a single memory location. Please clone() the tensor before "
-                    "performing the operation."
-                )
 
 
 def _in_place(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
