@@ -86,15 +86,6 @@ def _check_out(out: Tensor, parts: list[Tensor]) -> None:
             f"torch.cat(): input types can't be cast to the desired output type "
             f"{out.dtype.type_name}"
         )
-    mine = out._here()
-    for x in parts:
-        other = x._here()
-        if mine._storage is other._storage and np.may_share_memory(mine._layout(), other._layout()):
-            raise RuntimeError(
-                "unsupported operation: some elements of the input tensor and the written-to "
-                "tensor refer to a single memory location. Please clone() the tensor before "
-                "performing the operation."
-            )
 
 
 @_join("cat", aliases=("concat", "concatenate"), takes_dim=True)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from graphc import dtypes, layouts
+from graphc.errors import DimensionError
 from graphc.functions.creation import as_tensor
 from graphc.functions.dims import normalise_dim
 from graphc.functions.factory import in_format
@@ -119,10 +120,12 @@ def roll(input: Tensor, shifts: Ints, dims: Any = ()) -> Tensor:
         raise RuntimeError(
             f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(axes)}"
         )
+    if not input.ndim:
+        raise DimensionError(f"Dimension specified as {axes[0]} but tensor has no dimensions")
     result = input
     for shift, dim in zip(moves, axes, strict=True):
         axis = normalise_dim(dim, input.ndim)
-        size = input.shape[axis] if input.ndim else 0
+        size = input.shape[axis]
         cut = (size - shift % size) if size and shift % size else 0
         if cut:
             parts = [sliced(result, axis, cut, size, 1), sliced(result, axis, 0, cut, 1)]

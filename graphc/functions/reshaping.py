@@ -23,7 +23,7 @@ from graphc.tensor import Tensor
 method = tensor_function(public=False)
 
 
-def _own(self: Tensor, name: str) -> Tensor:
+def own(self: Tensor, name: str) -> Tensor:
     """The tensor, if its shape may change here. Raises TraceError for one from outside a trace."""
     me = self._here()
     if MODES.trace is not None and (me is not self or me._origin is not None):
@@ -60,7 +60,7 @@ def _refuse_leaf(me: Tensor, name: str) -> None:
 
 def _in_place(name: str, function: Callable[..., Tensor]) -> None:
     def changed(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        me = _own(self, name)
+        me = own(self, name)
         _refuse_leaf(me, name)
         become(me, function(me, *args, **kwargs))
         return self

@@ -397,7 +397,9 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """Elements ``start`` to ``start + length`` along ``dim``."""
     if not input.ndim:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
-    if isinstance(start, Tensor) and (start.ndim or start.dtype.is_floating_point):
+    if isinstance(start, Tensor) and (
+        start.ndim or start.dtype.is_floating_point or start.dtype is dtypes.bool
+    ):
         raise RuntimeError("start must be an 0-dim integral Tensor.")
     axis, start = normalise_dim(dim, input.ndim), operator.index(start)
     size = input.shape[axis]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphc import dtypes
+from graphc.errors import DimensionError
 from graphc.functions.dims import normalise_dim
 from graphc.functions.registry import tensor_function
 from graphc.functions.shape import select, sliced
@@ -17,7 +18,7 @@ Parts = tuple[Tensor, ...]
 def unbind(input: Tensor, dim: int = 0) -> Parts:
     """All elements along ``dim`` as separate views."""
     if not input.ndim:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise DimensionError("Dimension specified as 0 but tensor has no dimensions")
     axis = normalise_dim(dim, input.ndim)
     return tuple(select(input, axis, i) for i in range(input.shape[axis]))
 

@@ -28,7 +28,7 @@ def _memory(tensor: Tensor) -> Tensor:
     return flat
 
 
-def _is_dense(tensor: Tensor) -> bool:
+def is_dense(tensor: Tensor) -> bool:
     """Whether the elements fill their part of the memory, each place once."""
     expected = 1
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
@@ -55,7 +55,7 @@ def _ground(input: Tensor, size: tuple[int, ...], stride: tuple[int, ...], offse
     first = me.storage_offset()
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     inside = first <= offset and last < first + me.numel()
-    if me.numel() and 0 not in size and inside and _is_dense(me):
+    if me.numel() and 0 not in size and inside and is_dense(me):
         return _memory(me), first
     return _memory(me._base), 0
 

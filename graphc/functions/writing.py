@@ -1,5 +1,6 @@
 """Writing into a tensor, and giving it other memory."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,8 @@ from graphc.functions.factory import (
 )
 from graphc.functions.promotion import cast
 from graphc.functions.registry import assign, fitted, tensor_function
+from graphc.functions.reshaping import become, own
+from graphc.functions.strided import as_strided, is_dense
 from graphc.modes import MODES
 from graphc.ops import OPS
 from graphc.storage import TypedStorage, UntypedStorage
@@ -142,17 +145,32 @@ def _refuse_tracked(self: Tensor, name: str) -> None:
 
 @method
 def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
-    """Gives the tensor another shape; its elements are kept as far as they go.
+    """Gives the tensor another shape over its memory; its elements are kept as far as they go.
 
-    Where there are more of them the tensor gets new memory, so views of it stay behind.
+    Where the memory does not suffice the tensor gets another one, so views of it stay behind.
+    Raises RuntimeError while gradients are required.
     """
     shape = checked_size("resize_", sizes, required=False)
     format = layouts.checked_format("resize_", memory_format, layouts.DEFINITE)
-    _refuse_tracked(self, "resize_")
     if shape == tuple(self.shape) and memory_format is None:
         return self
+    me = own(self, "resize_")
+    if me._tracked():
+        raise RuntimeError("cannot resize variables that require grad")
     order = layouts.physical_order(len(shape), format)
-    made = allocate(shape, self.dtype, layouts.dense_strides(shape, order))
+    strides = layouts.dense_strides(shape, order)
+    root = me._root()
+    root, first = (me, 0) if root is None else (root, me.storage_offset())
+    if is_dense(root) and first + math.prod(shape) <= root.numel():
+        become(me, as_strided(me, shape, strides, first))
+        return self
+    if MODES.trace is not None:
+        flat = apply(OPS["reshape"], (me,), {"shape": (me.numel(),)})
+        more = {"before": (0,), "after": (math.prod(shape) - me.numel(),), "value": 0}
+        larger = apply(OPS["pad"], (flat,), more)
+        _adopt(me, as_strided(larger, shape, strides, 0))
+        return self
+    made = allocate(shape, self.dtype, strides)
     flat = self._value.reshape(-1)
     kept = np.zeros(made.size, made.dtype)
     kept[: flat.size] = flat[: made.size]
