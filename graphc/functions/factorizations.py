@@ -221,6 +221,11 @@ def ormqr(
             f"torch.ormqr: other.shape[{-2 if left else -1}] must be greater than or equal to "
             "tau.shape[-1]"
         )
+    if input2.shape[-1] != min(input3.shape[-2 if left else -1], input.shape[-1]):
+        raise ShapeError(
+            f"torch.ormqr: tau.shape[-1] must be equal to min(other.shape[{-2 if left else -1}], "
+            "input.shape[-1])"
+        )
     if tuple(input3.shape[:-2]) != tuple(input.shape[:-2]):
         raise ShapeError(
             "torch.ormqr: Expected batch dimensions of other to be equal to input.shape[:-2], but "

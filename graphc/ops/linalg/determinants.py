@@ -26,7 +26,7 @@ from graphc.ops.linalg.matrices import (
     matrices,
     part,
     product,
-    quotient,
+    ratio,
     transposed,
 )
 from graphc.ops.linalg.spectral import svd_parts
@@ -144,9 +144,9 @@ def _all_but_two(s: Any, n: int) -> Any:
     last, before = part(s, n - 1, n), part(s, n - 2, n - 1)
     ones = full_like(last, 1)
     first = part(s, 0, n - 2)
-    i_ratio = join([quotient(before + zeros_like(first), first), ones, ones])
+    i_ratio = join([ratio(before + zeros_like(first), first), ones, ones])
     first = part(s, 0, n - 1)
-    j_ratio = join([quotient(last + zeros_like(first), first), ones])
+    j_ratio = join([ratio(last + zeros_like(first), first), ones])
     upper = above(as_column(i_ratio) * as_row(j_ratio), 1) * as_column(lead)
     return upper + transposed(upper)
 

@@ -185,15 +185,22 @@ def solve_upper(a: Any, b: Any, unit: bool = False) -> Any:
     return row.solve_triangular(a, b, upper=True, unit=unit)
 
 
-def quotient(a: Any, b: Any) -> Any:
-    """``a / b``, and 0 where both are 0.
+def ratio(a: Any, b: Any) -> Any:
+    """``a / b``, and 0 where b is 0."""
+    zero = row.eq(b, 0)
+    return row.where(zero, 0, a / row.where(zero, full_like(b, 1), b))
 
-    Differences of eigenvalues divide what couples their vectors. Where two are equal, a result that
-    does not depend on the choice of vectors has nothing that couples them, and its gradient is
-    finite; any other gradient is infinite there.
+
+def coupled(a: Any, b: Any, g: Any) -> Any:
+    """``a / b``, where ``a`` is linear in the cotangent ``g`` of vectors; 0 where all of g is 0.
+
+    b are differences of eigenvalues. Where two are equal, what depends on values alone still has a
+    gradient, and no cotangent of vectors; with one the result is infinite or NaN.
     """
     same = row.eq(b, 0)
-    steep = row.where(row.logical_and(same, row.ne(a, 0)), full_like(a, np.inf), 0)
+    n = len(g.shape)
+    used = row.any(row.ne(g, 0), dims=(n - 2, n - 1), keepdim=True)
+    steep = row.where(row.logical_and(same, used), full_like(b, np.inf), 0)
     return row.where(same, a * steep, a / row.where(same, full_like(b, 1), b))
 
 

@@ -11,9 +11,9 @@ eigh  ``[..., n + 1, n]``                    V, then the eigenvalues
 ====  =====================================  ==============================
 
 Vectors are determined up to their sign, and those of repeated values up to a rotation among them;
-the extra columns of full matrices are any basis. Gradients are those of what does not depend on
-these choices. Where a result does depend on them and values repeat, its gradient is infinite or
-NaN, as PyTorch's is.
+the extra columns of full matrices are any basis and have no gradient. Gradients are right for what
+does not depend on these choices. Where values are equal, a gradient through the values alone is
+right, and one through the vectors is infinite or NaN, as PyTorch's is.
 """
 
 from collections.abc import Iterable
@@ -33,13 +33,13 @@ from graphc.ops.linalg.matrices import (
     check_matrix,
     check_square,
     converging,
+    coupled,
     diagonal_matrix,
     least,
     matrices,
     on_diagonal,
     part,
     product,
-    quotient,
     rows,
     stacked,
     symmetric,
@@ -108,15 +108,15 @@ def _svd_vjp(g: Any, y: Any, _x: Any, *, full: bool) -> tuple[Any]:
     u, v, gu, gv = (part(p, 0, k) for p in (u, v, gu, gv))
     across = _differences(s) * (as_row(s) + as_column(s))
     uu, vv = product(transposed(u), gu), product(transposed(v), gv)
-    inner = quotient(uu - transposed(uu), across) * as_row(s)
-    inner = inner + as_column(s) * quotient(vv - transposed(vv), across)
+    inner = coupled(uu - transposed(uu), across, gu) * as_row(s)
+    inner = inner + as_column(s) * coupled(vv - transposed(vv), across, gv)
     inner = inner + diagonal_matrix(gs)
     left, right = product(u, inner), transposed(v)
     if m != k:  # U turns out of its span
-        left = left + quotient(gu - product(u, uu), as_row(s) + full_like(gu, 0))
+        left = left + coupled(gu - product(u, uu), as_row(s) + full_like(gu, 0), gu)
     result = product(left, right)
     if n != k:
-        outside = quotient(gv - product(v, vv), as_row(s) + full_like(gv, 0))
+        outside = coupled(gv - product(v, vv), as_row(s) + full_like(gv, 0), gv)
         result = result + product(u, transposed(outside))
     return (result,)
 
@@ -231,8 +231,7 @@ def _eigh_vjp(g: Any, y: Any, _x: Any, *, lower: bool) -> tuple[Any]:
     gw, gv = eigh_parts(g)
     across = _differences(values)
     turned = product(transposed(v), gv)
-    coupled = quotient((turned - transposed(turned)) * 0.5, across)
-    inner = row.where(on_diagonal(coupled), diagonal_matrix(gw), coupled)
+    inner = coupled((turned - transposed(turned)) * 0.5, across, gv) + diagonal_matrix(gw)
     return (product(v, inner, transposed(v)),)
 
 
