@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from graphc.errors import ShapeError
+from graphc.errors import DtypeError, ShapeError
+from graphc.functions.promotion import promoted
 from graphc.functions.registry import FUNCTIONS, tensor_function
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
@@ -265,9 +266,14 @@ def _contracted(a: _Term, b: _Term, needed: set[int]) -> _Term:
     out = tuple(x for x in dict.fromkeys((*a.labels, *b.labels)) if x in needed)
     names = dict(zip(dict.fromkeys((*a.labels, *b.labels)), _LETTERS, strict=False))
     left, right, made = ("".join(names[x] for x in y) for y in (a.labels, b.labels, out))
-    return _Term(
-        apply(OPS["contract"], (a.value, b.value), {"spec": f"{left},{right}->{made}"}), out
-    )
+    x, y = a.value, b.value
+    if x.dtype is not y.dtype:
+        if len(out) < len(names):
+            raise DtypeError(
+                f"expected scalar type {x.dtype.type_name} but found {y.dtype.type_name}"
+            )
+        x, y = promoted("einsum", x, y)  # an outer product is pointwise
+    return _Term(apply(OPS["contract"], (x, y), {"spec": f"{left},{right}->{made}"}), out)
 
 
 def _volume(labels: set[int], sizes: dict[int, int]) -> int:

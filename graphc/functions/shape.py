@@ -264,12 +264,7 @@ def t(input: Tensor) -> Tensor:
 @tensor_function
 def adjoint(input: Tensor) -> Tensor:
     """Matrices transposed (and conjugated, were they complex)."""
-    if input.ndim < 2:
-        raise RuntimeError(
-            f"tensor.adjoint() is only supported on matrices or batches of matrices. Got "
-            f"{input.ndim}-D tensor."
-        )
-    return _exchanged(input, -2, -1)
+    return _matrices("adjoint()", input)
 
 
 @tensor_function(aliases=("moveaxis",))
@@ -311,7 +306,7 @@ def _matrices(name: str, self: Tensor) -> Tensor:
             f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor. "
             "For batches of matrices, consider using tensor.mH"
         )
-    if not self.ndim and name == "H":
+    if not self.ndim:
         return permuted(self, ())
     if self.ndim < 2:
         raise RuntimeError(

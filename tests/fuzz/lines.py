@@ -191,7 +191,7 @@ LINES: list[Line] = [
         {a}.any({d})
         {a}.all()
         {a}.bool()
-        torch.unique({a})
+        torch.unique({a}.detach())
         {a}.nonzero()
         {a}[{a} > 0]
         torch.masked_select({a}, {a} != 0)

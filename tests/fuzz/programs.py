@@ -171,13 +171,16 @@ class _Maker:
         target = self.values[names[0]]
         if any(step == 0 and n > 1 for step, n in zip(target.stride(), target.shape, strict=True)):
             return  # which of the elements that share a place is written last?
+        place = target.untyped_storage().data_ptr()
+        others = (self.values[name] for name in names[1:] if name != names[0])
+        if any(value.untyped_storage().data_ptr() == place for value in others):
+            return  # PyTorch does not say what becomes of memory that is read while it is written
         try:
             exec(text, {"torch": torch}, dict(self.values))
         except (RuntimeError, IndexError, ValueError, TypeError):
             return
         self.lines.append(text)
         reached = self._reached(line, names, target)
-        place = target.untyped_storage().data_ptr()
         for name, value in self.values.items():
             if value.untyped_storage().data_ptr() == place:
                 self.precision[name] = max(self.precision[name], reached)
