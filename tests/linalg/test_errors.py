@@ -1,5 +1,7 @@
 """What is refused, in PyTorch's words: each line runs on graphc and on PyTorch."""
 
+import sys
+
 import pytest
 
 import graphc
@@ -285,3 +287,29 @@ def test_columns_that_are_any_basis_have_no_gradient():
     q, r = linalg.qr(x, mode="complete")
     with pytest.raises(RuntimeError, match="not differentiable when mode='complete'"):
         q.sum().backward()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: linalg.lu(graphc.eye(2)),
+        lambda: linalg.solve_triangular(graphc.eye(2), graphc.eye(2), upper=True),
+        lambda: linalg.lstsq(graphc.eye(2), graphc.eye(2)),
+    ],
+)
+def test_without_scipy_the_error_says_what_to_install(call, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setitem(sys.modules, "scipy.linalg", None)
+    with pytest.raises(ImportError, match=r"pip install 'graphc\[linalg\]'"):
+        call()
+
+
+def test_most_needs_no_scipy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    x = graphc.tensor([[2.0, 1.0], [1.0, 3.0]]).requires_grad_()
+    results = (
+        linalg.inv(x), linalg.solve(x, x), linalg.cholesky(x), linalg.qr(x).R, linalg.svdvals(x),
+        linalg.eigh(x).eigenvalues, linalg.det(x), linalg.slogdet(x).logabsdet, linalg.pinv(x),
+        linalg.cond(x), linalg.matrix_exp(x),
+    )  # fmt: skip
+    assert all(bool(y.isfinite().all()) for y in results)
