@@ -4,8 +4,8 @@
  * float32 functions are straight-line code without tables, calls or branches (selects are ?:), so
  * that a loop that calls them vectorises; they stay within 4 units in the last place, most within
  * 2. Polynomials were fitted by the Remez exchange for the relative error of the function. float64
- * functions are those of the C library. Compile without -ffast-math; -ffp-contract moves results
- * by no more than the last place. */
+ * functions are of the same kind (gc_math_f64.h) or those of the C library. Compile without
+ * -ffast-math; -ffp-contract moves results by no more than the last place. */
 #ifndef GC_MATH_H
 #define GC_MATH_H
 
@@ -481,40 +481,22 @@ GC_INLINE float gc_hypot_f32(float x, float y) {
     return infinite ? GC_INFINITY : root;
 }
 
-/* -------------------------------------------------------------------------- float64: libm */
+/* ------------------------------------------------------------------------------------- float64 */
+
+#include "gc_math_f64.h"
 
 #define GC_LIBM(name)                                                                              \
     GC_INLINE double gc_##name##_f64(double x) { return __builtin_##name(x); }
-GC_LIBM(exp)
-GC_LIBM(exp2)
-GC_LIBM(expm1)
-GC_LIBM(log)
-GC_LIBM(log2)
-GC_LIBM(log10)
-GC_LIBM(log1p)
 GC_LIBM(sin)
 GC_LIBM(cos)
 GC_LIBM(tan)
 GC_LIBM(asin)
 GC_LIBM(acos)
 GC_LIBM(atan)
-GC_LIBM(sinh)
-GC_LIBM(cosh)
-GC_LIBM(tanh)
-GC_LIBM(asinh)
-GC_LIBM(acosh)
-GC_LIBM(atanh)
-GC_LIBM(erf)
-GC_LIBM(erfc)
 #undef GC_LIBM
 
 GC_INLINE double gc_atan2_f64(double y, double x) { return __builtin_atan2(y, x); }
-GC_INLINE double gc_pow_f64(double x, double y) { return __builtin_pow(x, y); }
 GC_INLINE double gc_hypot_f64(double x, double y) { return __builtin_hypot(x, y); }
-GC_INLINE double gc_sigmoid_f64(double x) {
-    double e = __builtin_exp(-__builtin_fabs(x));
-    return (x < 0.0 ? e : 1.0) / (1.0 + e);
-}
 GC_INLINE double gc_lgamma_f64(double x) {
 #if defined(_WIN32)
     return __builtin_lgamma(x);
