@@ -108,7 +108,7 @@ def topk(
 # ------------------------------------------------------------------------------- order statistics
 
 
-@tensor_function(out=True, apart=True)
+@tensor_function(out=True)
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """``(values, indices)`` of the ``k``-th smallest element along ``dim``, counted from 1.
 
