@@ -197,6 +197,8 @@ class ReductionNest:
             part(depth, self.plan.accesses.sweep(core).sweep).cores.append(core)
         rows: list[tuple[Node, int]] = []
         for node in self.plan.stores[self.group]:
+            if 0 in node.shape:
+                continue  # its loops never run, and what they would check must not be checked
             if node in self.depths:
                 rows.append((node, self.depths[node]))
                 continue

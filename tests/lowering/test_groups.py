@@ -365,6 +365,15 @@ def test_gathers_are_composed_and_scatters_run_in_order() -> None:
     check(graph, arguments(graph, -5, 5))
 
 
+def test_nothing_is_looked_up_for_an_empty_result() -> None:
+    def build(x: Node) -> Any:
+        none = row.all(row.ne(x, 0), dims=(0, 1), keepdim=False)
+        at = full(x, 0, (0, 4), dtypes.int64)
+        return none, row.gather(row.where(none, x, -x), at, dim=0)
+
+    check(graph_of(build, (0, 4)))
+
+
 def test_a_reduction_that_is_looked_up_goes_through_memory() -> None:
     def build(x: Node, at: Node) -> Node:
         return row.take(row.sum(x, dims=(0,), keepdim=False), at, dim=0)
