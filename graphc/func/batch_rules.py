@@ -1,8 +1,9 @@
 """How each kind of operation is applied to a batch: its operands have the batch in front, or not.
 
 The kind is that of the row's lowering: pointwise rows broadcast, reductions and rearrangements
-count their dimensions from one further, a contraction gets one more letter, a decomposition is
-carried out. Any other row is applied to one example after the other, and the results are stacked.
+count their dimensions from one further, a contraction gets one more letter. Composite rows that
+can take one more dimension do (so they keep their own gradients); others are decomposed. Any other
+row is applied to one example after the other, and the results are stacked.
 """
 
 import math
@@ -53,21 +54,28 @@ def batched_apply(
     op: Op, xs: Operands, attrs: Attrs, size: int, expanded: Callable[[Attrs], Operand]
 ) -> Operand:
     """The operation on a batch of ``size`` examples; ``expanded`` carries out a decomposition."""
-    rule = RULES.get(op.name)
-    if rule is not None:
-        return Operand(rule(op, xs, attrs, size), True)
+    rule = _rule_for(op, xs)
+    if rule is None and isinstance(op.lower, Decompose):
+        return expanded(attrs)
+    return Operand((rule or one_by_one)(op, xs, attrs, size), True)
+
+
+def _rule_for(op: Op, xs: Operands) -> "Rule | None":
+    """The rule that fits the row and the operands that are batched."""
+    if op.name in RULES:
+        return RULES[op.name]
     merged = MERGED.get(op.name)
     if merged is not None and all(x.batched is (i in merged) for i, x in enumerate(xs)):
-        return Operand(_merge(op, xs, attrs, size, merged), True)
+        return _merge
+    if op.name in FIRST_ONLY and not any(x.batched for x in xs[1:]):
+        return _first
+    if op.name == "matmul" and all(x.rank > 1 for x in xs):
+        return _broadcast
     if isinstance(op.lower, Scalar):
-        return Operand(_broadcast(op, xs, attrs, size), True)
+        return _broadcast
     if isinstance(op.lower, Reduce):
-        return Operand(_dims(op, xs, attrs, size), True)
-    if isinstance(op.lower, Contract):
-        return Operand(_contract(op, xs, attrs, size), True)
-    if isinstance(op.lower, Decompose):
-        return expanded(attrs)
-    return Operand(one_by_one(op, xs, attrs, size), True)
+        return _dims
+    return _contract if isinstance(op.lower, Contract) else None
 
 
 # -------------------------------------------------------------------------------------- the pieces
@@ -148,8 +156,37 @@ def _contract(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
     return apply(op, [x.tensor for x in xs], {"spec": spec})
 
 
-def _merge(op: Op, xs: Operands, attrs: Attrs, size: int, merged: Sequence[int]) -> Tensor:
+def _first(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
+    """Only the first operand has the batch, and more dimensions in front of those that count."""
+    moved = dict(attrs)
+    if "dims" in attrs:
+        moved["dims"] = tuple(d + 1 for d in attrs["dims"])
+    return apply(op, [full_batch(xs[0], size), *(x.tensor for x in xs[1:])], moved)
+
+
+def _loss(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
+    """A loss for each element, and of those the sum or the mean."""
+    losses = _together(op, xs, {**attrs, "reduction": "none"}, size)
+    if attrs["reduction"] == "none":
+        return losses
+    dims = tuple(range(1, losses.ndim))
+    return apply(OPS[attrs["reduction"]], (losses,), {"dims": dims, "keepdim": False})
+
+
+def _pinv(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
+    """Matrices, and tolerances that have the shape of the dimensions in front."""
+    ranks = (xs[0].rank - 2, *(x.rank for x in xs[1:]))
+    lead = max(ranks)
+    aligned = [
+        _reshape(x.tensor, (size, *(1,) * (lead - rank), *x.shape)) if x.batched else x.tensor
+        for x, rank in zip(xs, ranks, strict=True)
+    ]
+    return apply(op, aligned, attrs)
+
+
+def _merge(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
     """The batch joins the first dimension of an example, which is a batch already."""
+    merged = MERGED[op.name]
     given = []
     count = xs[merged[0]].shape[0]
     for i, x in enumerate(xs):
@@ -165,8 +202,10 @@ def _merge(op: Op, xs: Operands, attrs: Attrs, size: int, merged: Sequence[int])
 # Rows whose first dimension is a batch of its own, and the operands that have it.
 MERGED: dict[str, tuple[int, ...]] = {
     "avg_pool": (0,),
+    "batch_norm_inference": (0,),
     "conv_input_grad": (0,),
     "convolution": (0,),
+    "group_norm": (0,),
     "max_pool": (0,),
     "max_pool_backward": (0, 1),
     "max_pool_index": (0,),
@@ -309,6 +348,16 @@ _BY_ATTRIBUTE = (
     "log_softmax logcumsumexp logsumexp mean median_place recurrence scatter scatter_fold softmax "
     "spread_windows var vector_norm window"
 )
+# Composite rows that broadcast their operands, element by element.
+_ELEMENTWISE = (
+    "addcdiv addcmul deg2rad elu entr gelu leaky_relu lerp log_sigmoid logaddexp logaddexp2 logit "
+    "mish nan_to_num ndtr rad2deg round_decimals silu sinc softplus xlog1py xlogy"
+)
+_LOSSES = (
+    "binary_cross_entropy binary_cross_entropy_with_logits huber_loss kl_div l1_loss mse_loss "
+    "smooth_l1_loss"
+)
+FIRST_ONLY = frozenset({"layer_norm", "linear", "rms_norm"})
 _MATRICES = (
     "cholesky cofactors det eigh eigvalsh geqrf inv lu matrix_exp pivot_order qr slogdet solve "
     "solve_triangular svd svdvals"
@@ -317,13 +366,17 @@ _MATRICES = (
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_BY_ATTRIBUTE.split(), _dims),
     **dict.fromkeys(_MATRICES.split(), _broadcast),
+    **dict.fromkeys(_ELEMENTWISE.split(), _broadcast),
+    **dict.fromkeys(_LOSSES.split(), _loss),
     "as_strided": _as_strided,
     "diagonal": _diagonal,
     "dilate": _per_dim(steps=1),
     "expand": _expand,
+    "euclidean_distances": _together,
     "lstsq": _together,
     "pad": _per_dim(before=0, after=0),
     "permute": _permute,
+    "pinv": _pinv,
     "put_diagonal": _diagonal,
     "put_index": _put_index,
     "put_slice": _per_dim(starts=0, stops=None, steps=1),

@@ -131,7 +131,7 @@ class Batching(Trace):
         """An argument whose first dimension is the batch."""
         twin = self._stand_in(physical, True)
         layout = physical._layout()
-        twin._shadow_array = layout[0] if self.size else np.empty(twin.shape, twin.dtype.numpy)
+        twin._shadow_array = layout[0, ...] if self.size else np.empty(twin.shape, twin.dtype.numpy)
         if physical._tracked():
             twin._node = outer_node(twin._type)
         return twin

@@ -89,9 +89,9 @@ def test_batched_is_one_by_one(op: Op, sample: Sample) -> None:
 
 
 def test_every_rule_belongs_to_a_row() -> None:
-    from graphc.func.batch_rules import MERGED, RULES
+    from graphc.func.batch_rules import FIRST_ONLY, MERGED, RULES
 
-    assert sorted({*RULES, *MERGED, *RANDOM} - OPS.keys()) == []
+    assert sorted({*RULES, *MERGED, *FIRST_ONLY, *RANDOM} - OPS.keys()) == []
 
 
 @pytest.mark.parametrize("name", sorted(RANDOM))
