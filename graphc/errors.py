@@ -160,7 +160,7 @@ _skipped: dict[str, bool] = {}  # by file name: a lookup per frame instead of a 
 
 
 def _is_skipped(file: str) -> bool:
-    if file.startswith((_PACKAGE, "<frozen")):
+    if file.startswith((_PACKAGE, "<frozen", "<graphc")):
         skip = True
     else:
         skip = file.startswith(_LIBRARY) and not any(part in file for part in _INSTALLED)

@@ -7,7 +7,7 @@ import numpy as np
 
 from graphc.autograd.backward import run_backward
 from graphc.autograd.hooks import Cotangents, deliver
-from graphc.errors import TraceError
+from graphc.errors import TraceError, user_location
 from graphc.executable import Executable
 from graphc.ir import INPUT, Graph, Node, TensorType, topological
 from graphc.modes import MODES
@@ -18,6 +18,7 @@ from graphc.tensor import Tensor, apply
 from graphc.tracing import TensorInput, Trace, suspended
 
 Array = np.ndarray[Any, Any]
+_KNOWN_AS = "CompiledFunctionBackward"
 Cut = Callable[[Graph, int], tuple[Graph, int]]
 
 
@@ -151,9 +152,13 @@ class CompiledBackward:
         run = _Run(self, inputs, arrays, values)
         hub = TapeNode(COMPILED, run.nodes, {}, outputs[self._tracked[0]]._type)
         hub.custom = run
+        hub.known_as = _KNOWN_AS
+        if MODES.anomaly:
+            hub.location = user_location()
         for position, number in enumerate(self._tracked):
             node = TapeNode(COMPILED_OUTPUT, (hub,), {}, outputs[number]._type)
             node.custom = deliver(position)
+            node.known_as = _KNOWN_AS
             outputs[number]._node = node
 
 
