@@ -140,15 +140,14 @@ def cotangent(t: Any, like: Any, number: int) -> Any:
 
 def compiled(info: Any, settings: Settings) -> Iterator[Outcome]:
     """Values of the compiled operation."""
-    for dtype in dtypes_of(info, settings.dtypes):
-        yield from _programs(info, dtype, False, settings, "compiled")
+    yield from _programs(info, dtypes_of(info, settings.dtypes), False, settings, "compiled")
 
 
 def compiled_gradient(info: Any, settings: Settings) -> Iterator[Outcome]:
     """Values and gradients, computed inside one compiled program."""
     wanted = tuple(d for d in GRADIENT_DTYPES if d in settings.dtypes)
-    for dtype in backward_dtypes_of(info, wanted):
-        yield from _programs(info, dtype, True, settings, "compiled_gradient")
+    kinds = backward_dtypes_of(info, wanted)
+    yield from _programs(info, kinds, True, settings, "compiled_gradient")
 
 
 def gradient(info: Any, settings: Settings) -> Iterator[Outcome]:
@@ -182,31 +181,40 @@ def _agree(program: Program, found: Any, i: int) -> None:
 
 
 def _programs(
-    info: Any, dtype: torch.dtype, with_gradient: bool, settings: Settings, mode: str
+    info: Any, kinds: list[torch.dtype], with_gradient: bool, settings: Settings, mode: str
 ) -> Iterator[Outcome]:
     limit = min(settings.limit or LONGEST, LONGEST)
-    chosen = calls(info, dtype, with_gradient, limit)
-    if not chosen:
-        return
-    program = Program(info, chosen, with_gradient)
-    everything = list(range(len(chosen)))
-    results: list[Any] | None = None
-    if info.name not in DYNAMIC:
-        try:
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
-                warnings.simplefilter("ignore")
-                results = program.ours(everything, compiled=True)
-        except Exception:
-            results = None  # which of the samples it is, the runs below tell
-    for i in everything:
+    chosen = [(d, call) for d in kinds for call in calls(info, d, with_gradient, limit)]
+    program = Program(info, [call for _, call in chosen], with_gradient)
+    together = {} if info.name in DYNAMIC else _together(program, [d for d, _ in chosen])
+    for i, (dtype, call) in enumerate(chosen):
 
         def check(i: int = i) -> None:
-            found = program.ours([i], compiled=True)[0] if results is None else results[i]
+            found = together[i] if i in together else program.ours([i], compiled=True)[0]
             _agree(program, found, i)
 
-        outcome = attempt(chosen[i], mode, dtype, check)
+        outcome = attempt(call, mode, dtype, check)
         yield outcome
-        if outcome.failure is not None and settings.first_only:
+        failed = outcome.failure is not None
+        if failed and (settings.first_only or str(outcome.failure).startswith("missing")):
             return
-        if outcome.failure is not None and outcome.failure.startswith("missing"):
-            return
+
+
+def _together(program: Program, kinds: list[torch.dtype]) -> dict[int, Any]:
+    """The results of as many calls as can be compiled as one: all, those of a dtype, or none."""
+    everything = list(range(len(kinds)))
+    groups = [[i for i in everything if kinds[i] is d] for d in dict.fromkeys(kinds)]
+    if len(everything) <= LONGEST * 2:
+        results = _results(program, everything)
+        if results or len(groups) < 2:
+            return results
+    return {i: result for group in groups for i, result in _results(program, group).items()}
+
+
+def _results(program: Program, numbers: list[int]) -> dict[int, Any]:
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return dict(zip(numbers, program.ours(numbers, compiled=True), strict=True))
+    except Exception:
+        return {}  # which of the samples it is, they tell one by one
