@@ -3,7 +3,7 @@
 from typing import Any
 
 from graphc import dtypes
-from graphc.errors import DimensionError
+from graphc.errors import DimensionError, PositionError
 from graphc.functions.dims import normalise_dim
 from graphc.functions.indexing import counted, getitem, positions
 from graphc.functions.promotion import cast
@@ -28,7 +28,7 @@ def not_wrapped(index: Tensor, size: int, what: str = "index out of range in sel
         array = index._array()
         if array.size and (array.min() < 0 or array.max() >= size):
             wrong = array[(array < 0) | (array >= size)].flat[0]
-            raise DimensionError(f"{what}: {wrong} is not in [0, {size})")
+            raise PositionError(f"{what}: {wrong} is not in [0, {size})")
         return index
     flat = reshaped(index, (index.numel(),))
     return reshaped(apply(OPS["gather"], (counted(size), flat), {"dim": 0}), tuple(index.shape))

@@ -14,11 +14,12 @@ import numpy as np
 from graphc import dtypes
 from graphc.errors import DimensionError, ShapeError
 from graphc.functions.creation import as_tensor
+from graphc.functions.factory import converted
+from graphc.functions.factory import counted as counting
 from graphc.functions.literals import literal
 from graphc.functions.promotion import cast
 from graphc.functions.registry import locating, tensor_function
 from graphc.functions.shape import permuted, reshaped
-from graphc.ir import CPU
 from graphc.modes import MODES
 from graphc.ops import OPS
 from graphc.ops.rules import broadcast
@@ -109,6 +110,14 @@ def _consumed(item: Any) -> int:
     if item is None or item is Ellipsis or isinstance(item, bool):
         return 0
     return item.ndim if _is_mask(item) else 1
+
+
+def _items_of(index: Any) -> tuple[Any, ...]:
+    return index if isinstance(index, tuple) else (index,)
+
+
+def _is_bytes(item: Any) -> bool:
+    return isinstance(item, Tensor) and item.dtype is dtypes.uint8
 
 
 def _is_mask(item: Any) -> bool:
@@ -268,8 +277,9 @@ def _advanced(shape: Shape, arrays: tuple[tuple[int, Tensor], ...]) -> Advanced:
         ) from None
     linear: Any = None
     for d, index in zip(dims, indices, strict=True):
-        counting = counted(shape[d])
-        checked = apply(OPS["take"], (counting, index), {"dim": 0})  # wraps, and checks its range
+        checked = apply(
+            OPS["take"], (counted(shape[d]), index), {"dim": 0}
+        )  # wraps, and checks its range
         linear = checked if linear is None else linear * shape[d] + checked
     size = math.prod(shape[d] for d in dims)
     joined = (*(shape[d] for d in rest[:place]), size, *(shape[d] for d in rest[place:]))
@@ -284,9 +294,7 @@ def _columns(places: Tensor, count: int) -> list[Tensor]:
 
 def counted(size: int) -> Tensor:
     """0, 1, 2, ..."""
-    attrs = {"shape": (size,), "dim": 0, "dtype": dtypes.int64, "start": 0, "step": 1,
-             "device": CPU}  # fmt: skip
-    return apply(OPS["iota"], (), attrs)
+    return counting(size, dtypes.int64)
 
 
 def _gathered(shown: Tensor, way: Advanced) -> Tensor:
@@ -316,17 +324,17 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
         if not index:
             return
         index = None
-    if isinstance(index, Tensor) and index.dtype is dtypes.uint8 and new.numel() == 1:
+    plan = _plan(x, index)
+    masked = len(plan.arrays) == 1 and _is_mask(plan.arrays[0][1])
+    if masked and new.numel() == 1 and any(map(_is_bytes, _items_of(index))):
         raise RuntimeError(
             "masked_fill_ only supports boolean masks, but got mask with dtype unsigned char"
         )
-    plan = _plan(x, index)
     shown = _basic(x, plan)
     if not plan.arrays:
         shape = tuple(shown.shape)
         shown._write(_fitted(_trimmed(cast(new, x.dtype), len(shape)), shape))
         return
-    masked = len(plan.arrays) == 1 and _is_mask(plan.arrays[0][1])
     if new.dtype is not x.dtype and not new._weak and not (masked and new.numel() == 1):
         raise RuntimeError(
             "Index put requires the source and destination dtypes match, got "
@@ -339,30 +347,12 @@ def _value(x: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value._here()
     if isinstance(value, (bool, int, float)):
-        return number(representable(value, x.dtype), x.dtype)
+        return number(converted(value, x.dtype), x.dtype)
     if isinstance(value, complex):
         raise RuntimeError(
             f"value cannot be converted to type {x.dtype.name} without overflow: {value}"
         )
     raise TypeError(f"can't assign a {type(value).__name__} to a {x.dtype.type_name}Tensor")
-
-
-def representable(value: Any, dtype: dtypes.dtype) -> Any:
-    """A Python number that an element of the dtype can hold. Raises RuntimeError beyond its range.
-
-    Unsigned elements take negative numbers, which wrap around.
-    """
-    if isinstance(value, bool) or dtype is dtypes.bool:
-        return value
-    if dtype.is_floating_point:
-        beyond = math.isfinite(value) and abs(value) > dtypes.finfo(dtype).max
-    else:
-        limits = dtypes.iinfo(dtype)
-        low = limits.min if limits.min < 0 else -limits.max
-        beyond = not math.isfinite(value) or not low <= int(value) <= limits.max
-    if beyond:
-        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
-    return value if dtype.is_floating_point else int(value)
 
 
 def _placed(shown: Tensor, plan: Plan, new: Tensor, add: bool) -> Tensor:

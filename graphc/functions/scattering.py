@@ -10,8 +10,9 @@ from typing import Any
 from graphc import dtypes
 from graphc.errors import DimensionError
 from graphc.functions.dims import normalise_dim
+from graphc.functions.factory import converted
 from graphc.functions.gathering import index_of, lifted, not_wrapped
-from graphc.functions.indexing import exactly, representable
+from graphc.functions.indexing import exactly
 from graphc.functions.promotion import cast
 from graphc.functions.registry import tensor_function
 from graphc.functions.shape import expand, reshaped
@@ -30,7 +31,7 @@ def _value(value: Any, dtype: dtypes.dtype) -> Tensor:
     """A number, or a tensor of one element, as a zero-dim tensor of the dtype."""
     if isinstance(value, Tensor):
         return cast(value, dtype)
-    return number(representable(value, dtype), dtype)
+    return number(converted(value, dtype), dtype)
 
 
 # ---------------------------------------------------------------------- an index of the same rank
@@ -250,9 +251,12 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
             f"{value.ndim} dimension(s)."
         )
     data, places = lifted(input), lifted(cast(index, dtypes.int64))
-    shape = (*data.shape[:axis], places.numel(), *data.shape[axis + 1 :])
-    values = expand(_value(value, input.dtype), shape)
-    return reshaped(_put(data, places, values, axis, False), tuple(input.shape))
+    size = data.shape[axis]
+    hits = _put(_full(places, (size,), 0), places, _full(places, (places.numel(),), 1), 0, False)
+    aligned = tuple(size if d == axis else 1 for d in range(data.ndim))
+    named = reshaped(apply(OPS["ne"], (hits, 0), {}), aligned)
+    filled = apply(OPS["where"], (named, _value(value, input.dtype), data), {})
+    return reshaped(filled, tuple(input.shape))
 
 
 @tensor_function(inplace=True, out=True)
