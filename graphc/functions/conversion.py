@@ -165,13 +165,10 @@ _POSITIONS = ("device", "dtype", "non_blocking", "copy", "memory_format")
 
 def _target(args: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
     """The arguments of :func:`to` by name, from any of its three forms."""
-    first = args[0] if args else named.get("other")
+    first = args[0] if args else None
     names: tuple[str, ...] = _POSITIONS
     if isinstance(first, Tensor):
-        if "other" in named:
-            del named["other"]
-        elif args:
-            args = args[1:]
+        args = args[1:]
         found: dict[str, Any] = {"dtype": first.dtype, "device": first.device}
         names = _POSITIONS[2:]
     elif isinstance(first, (DType, type)):

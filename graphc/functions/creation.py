@@ -193,6 +193,10 @@ def full(size: Any, fill_value: Any, *, dtype: DType | None = None) -> Tensor:
 
 def _full(name: str, shape: tuple[int, ...], value: Any, dtype: DType | None) -> Tensor:
     if isinstance(value, Tensor) and not value.ndim:  # its number, which a trace does not know
+        if value.requires_grad and not value._weak:
+            raise TypeError(
+                f"{name}(): the number is a tensor that requires gradients; detach() it"
+            )
         number = value.detach()
         kind = dtype or (dtypes.get_default_dtype() if value._weak else value.dtype)
         spread = apply(OPS["reshape"], (cast(number, kind),), {"shape": (1,) * len(shape)})
@@ -316,13 +320,13 @@ def arange(
 @factory(name="range")
 def range_(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: DType | None = None) -> Tensor:
     """Numbers from ``start`` to ``end``, both included; deprecated, as PyTorch says."""
+    if end is None:
+        raise TypeError('range() missing 1 required positional arguments: "end"')
     warnings.warn(
         "graphc.range is deprecated, as torch.range is, because it is inconsistent with Python's "
         "range builtin. Instead, use graphc.arange, which produces values in [start, end).",
         stacklevel=4,
     )
-    if end is None:
-        raise TypeError('range() missing 1 required positional arguments: "end"')
     start, end, step = (
         checked_number("range", argument, value)
         for argument, value in (("start", start), ("end", end), ("step", step))
@@ -370,8 +374,8 @@ def _evenly(start: Any, end: Any, steps: int, dtype: DType) -> Tensor:
         end = filled((), end, dtype)
     start, end = cast(start, dtype), cast(end, dtype)
     if steps <= 1:
-        return apply(OPS["expand"], (apply(OPS["reshape"], (start,), {"shape": (1,)}),),
-                     {"shape": (steps,)})  # fmt: skip
+        one = apply(OPS["reshape"], (start,), {"shape": (1,)})
+        return OPS["clone"](one) if steps else filled((0,), 0, dtype)  # type: ignore[no-any-return]
     step = OPS["div"](OPS["sub"](end, start), float(steps - 1))
     forward = OPS["add"](OPS["mul"](counted(steps, dtype), step), start)
     rest = counted(steps, dtype, steps - 1, -1)

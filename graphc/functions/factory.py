@@ -96,7 +96,9 @@ def factory(
         requires_grad: bool = False,
         **own: Any,
     ) -> Tensor:
-        target = own.pop("out", None) if out else None
+        if "out" in own and not out:
+            raise TypeError(f"{known}() got an unexpected keyword argument 'out'")
+        target = own.pop("out", None)
         kind = checked_dtype(known, dtype)
         if layout is not None or device is not None or pin_memory:
             checked_options(known, layout, device, pin_memory)
