@@ -11,6 +11,7 @@ from graphc.functions.chains import matrix_power, multi_dot
 from graphc.functions.determinants import linalg_det as det
 from graphc.functions.determinants import linalg_matrix_exp as matrix_exp
 from graphc.functions.determinants import linalg_slogdet as slogdet
+from graphc.functions.diagonals import linalg_diagonal as diagonal
 from graphc.functions.factorizations import linalg_cholesky as cholesky
 from graphc.functions.factorizations import linalg_cholesky_ex as cholesky_ex
 from graphc.functions.factorizations import linalg_householder_product as householder_product
@@ -46,6 +47,7 @@ __all__ = [
     "cond",
     "cross",
     "det",
+    "diagonal",
     "eigh",
     "eigvalsh",
     "householder_product",

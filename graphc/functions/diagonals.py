@@ -38,6 +38,18 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     return apply(OPS["diagonal"], (input,), attrs)
 
 
+@tensor_function(name="linalg_diagonal", method=False, public=False)
+def linalg_diagonal(
+    A: Tensor,  # noqa: N803
+    *,
+    offset: int = 0,
+    dim1: int = -2,
+    dim2: int = -1,
+) -> Tensor:
+    """A view of the diagonals of matrices, as a new last dimension."""
+    return diagonal(A, offset, dim1, dim2)  # type: ignore[no-any-return]
+
+
 @tensor_function
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices with the last dimension on a diagonal and zeros elsewhere."""

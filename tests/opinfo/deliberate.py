@@ -45,6 +45,34 @@ ENTRIES: tuple[Entry, ...] = (
         "the subgradient of a norm at zero is the constant 0; that of PyTorch has NaN as its own "
         "gradient",
     ),
+    *(
+        Entry(
+            name,
+            "gradient compiled_gradient second",
+            "float64|float32",
+            r"5, 5\]",
+            "the gradient is 0 in the triangle of the factor that is not read; PyTorch's is not",
+        )
+        for name in ("cholesky_solve", "cholesky_inverse")
+    ),
+    *(
+        Entry(
+            name,
+            "second",
+            "float64",
+            r"f64\[0\] = \[\]",
+            "without reflections the first gradient is zeros that depend on the cotangent; "
+            "PyTorch's depend on nothing",
+        )
+        for name in ("linalg.householder_product", "orgqr")
+    ),
+    Entry(
+        "matrix_exp",
+        "eager compiled gradient compiled_gradient",
+        "bfloat16|float16",
+        "",
+        "16 bits are computed in 64; PyTorch's own arithmetic overflows to infinities and NaN",
+    ),
 )
 
 # Of all names: errors that only PyTorch has cause for, by a part of their text.
