@@ -1,9 +1,9 @@
 """Places of values in sorted sequences, and how many values fall in which bin."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
-from graphc import dtypes
+from graphc import dtypes, return_types
 from graphc.errors import DtypeError, ShapeError
 from graphc.functions.promotion import cast, common_dtype
 from graphc.functions.registry import tensor_function, write_out
@@ -241,13 +241,6 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     return cast(counts, input.dtype)
 
 
-class Histogram(NamedTuple):
-    """The content of each bin, and the edges between bins (one more)."""
-
-    hist: Tensor
-    bin_edges: Tensor
-
-
 @tensor_function(out=True)
 def histogram(
     input: Tensor,
@@ -256,7 +249,7 @@ def histogram(
     range: Any = None,
     weight: Tensor | None = None,
     density: bool = False,
-) -> Histogram:
+) -> Any:
     """(hist, bin_edges): how many elements (or which sum of ``weight``) fall in each bin.
 
     ``bins`` is their number, for equal ones over ``range`` (default: of the data), or a vector of
@@ -297,7 +290,7 @@ def histogram(
     hist = cast(_added_up(place, amounts, count), input.dtype)
     if density:
         hist = hist / hist.sum() / edges.diff()
-    return Histogram(hist, edges)
+    return return_types.histogram(hist, edges)
 
 
 def _check_weight(name: str, input: Tensor, weight: Tensor | None) -> None:

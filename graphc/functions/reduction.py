@@ -1,8 +1,8 @@
 """Functions that reduce dimensions: sums, means, extremes, norms."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from graphc import dtypes
+from graphc import dtypes, return_types
 from graphc.dtypes import dtype as DType
 from graphc.errors import DtypeError
 from graphc.functions.dims import Dims, nonempty, normalise_dim, normalise_dims
@@ -59,13 +59,6 @@ def prod(
     return _reduce("prod", input, dims, keepdim)
 
 
-class MaxResult(NamedTuple):
-    """Values and their positions along the reduced dimension."""
-
-    values: Tensor
-    indices: Tensor
-
-
 def _given(dim: Dims) -> bool:
     return isinstance(dim, int) or bool(dim)
 
@@ -119,14 +112,15 @@ def _extreme(name: str, input: Tensor, dim: Any, keepdim: bool, other: Any) -> A
         nonempty(name, input, everything, given=False)
         return _reduce(f"a{name}", input, everything, False)
     axis = normalise_dim(dim, input.ndim)
+    both = getattr(return_types, name)
     if not input.ndim:
-        return MaxResult(input.clone(), apply(OPS["full"], (), _zero_index()))  # type: ignore[attr-defined]
+        return both(input.clone(), apply(OPS["full"], (), _zero_index()))  # type: ignore[attr-defined]
     nonempty(name, input, (axis,))
     indices = _position(f"arg{name}", input, axis, True)
     values = apply(OPS["gather"], (input, indices), {"dim": axis})
     if not keepdim:
         values, indices = values.squeeze(axis), indices.squeeze(axis)  # type: ignore[attr-defined]
-    return MaxResult(values, indices)
+    return both(values, indices)
 
 
 def _zero_index() -> dict[str, Any]:

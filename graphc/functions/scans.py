@@ -1,8 +1,8 @@
 """Running sums, products, extremes and logarithms of sums along a dimension."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from graphc import dtypes
+from graphc import dtypes, return_types
 from graphc.dtypes import dtype as DType
 from graphc.functions.dims import normalise_dim
 from graphc.functions.promotion import cast
@@ -93,24 +93,18 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     return _scan("logcumsumexp", input, dim)
 
 
-class CumulativeExtremes(NamedTuple):
-    """The extreme up to each element, and where it was found."""
-
-    values: Tensor
-    indices: Tensor
-
-
-def _extremes(name: str, input: Tensor, dim: Any) -> CumulativeExtremes:
+def _extremes(name: str, input: Tensor, dim: Any) -> Any:
     """Values are gathered at the indices, which is their gradient too: each goes where it was."""
     indices = _scan(f"{name}_index", input, dim)
-    if not input.ndim:
-        return CumulativeExtremes(apply(OPS["clone"], (input,), {}), indices)
-    axis = normalise_dim(dim, input.ndim)
-    return CumulativeExtremes(apply(OPS["gather"], (input, indices), {"dim": axis}), indices)
+    if input.ndim:
+        values = apply(OPS["gather"], (input, indices), {"dim": normalise_dim(dim, input.ndim)})
+    else:
+        values = apply(OPS["clone"], (input,), {})
+    return getattr(return_types, name)(values, indices)
 
 
 @tensor_function(out=True)
-def cummax(input: Tensor, dim: int) -> CumulativeExtremes:
+def cummax(input: Tensor, dim: int) -> Any:
     """(values, indices) of the largest element so far along ``dim``: the last of equal ones, and
     NaN from the first NaN on.
     """
@@ -118,7 +112,7 @@ def cummax(input: Tensor, dim: int) -> CumulativeExtremes:
 
 
 @tensor_function(out=True)
-def cummin(input: Tensor, dim: int) -> CumulativeExtremes:
+def cummin(input: Tensor, dim: int) -> Any:
     """(values, indices) of the smallest element so far along ``dim``: the last of equal ones, and
     NaN from the first NaN on.
     """

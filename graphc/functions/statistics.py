@@ -1,8 +1,8 @@
 """Statistics of tensors: both extremes, sums without NaN, mean with spread, covariance."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from graphc import dtypes
+from graphc import dtypes, return_types
 from graphc.dtypes import dtype as DType
 from graphc.errors import DimensionError, DtypeError, ShapeError
 from graphc.functions.dims import Dims, normalise_dim, normalise_dims
@@ -15,14 +15,7 @@ from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
 
 
-class aminmax(NamedTuple):  # noqa: N801 - PyTorch's name of the type
-    """The smallest and the largest element along a dimension, or of all."""
-
-    min: Tensor
-    max: Tensor
-
-
-def _aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> aminmax:
+def _aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
     """Both extremes along ``dim``, or of all elements: a pair ``(min, max)``.
 
     Raises RuntimeError (IndexError with ``dim``) where there is nothing to compare.
@@ -40,7 +33,7 @@ def _aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) ->
             raise DimensionError(f"aminmax: Expected reduction dim {axis} to have non-zero size.")
         dims = (axis,) if input.ndim else ()
     attrs = {"dims": dims, "keepdim": keepdim}
-    return aminmax(*(apply(OPS[name], (input,), attrs) for name in ("amin", "amax")))
+    return return_types.aminmax(*(apply(OPS[name], (input,), attrs) for name in ("amin", "amax")))
 
 
 tensor_function(_aminmax, name="aminmax", out=True)
