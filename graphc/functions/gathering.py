@@ -7,7 +7,7 @@ from graphc.errors import DimensionError, PositionError
 from graphc.functions.dims import normalise_dim
 from graphc.functions.indexing import counted, getitem, positions
 from graphc.functions.promotion import cast
-from graphc.functions.registry import tensor_function
+from graphc.functions.registry import tensor_function, write_out
 from graphc.functions.shape import expand, reshaped
 from graphc.modes import MODES
 from graphc.ops import OPS
@@ -111,10 +111,11 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 
 @tensor_function
-def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None) -> Any:
     """The positions of elements that are not zero, one row each (or one tensor a dimension)."""
     if not as_tuple:
-        return positions(input)
+        found = positions(input)
+        return found if out is None else write_out(out, found, "nonzero")
     return positions(lifted(input)).unbind(1)
 
 
@@ -124,7 +125,7 @@ def argwhere(input: Tensor) -> Tensor:
     return positions(input)
 
 
-@tensor_function
+@tensor_function(out=True)
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     """The first ``size`` rows of :func:`nonzero`, filled up with ``fill_value``."""
     if size < 0:

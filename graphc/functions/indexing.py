@@ -277,9 +277,8 @@ def _advanced(shape: Shape, arrays: tuple[tuple[int, Tensor], ...]) -> Advanced:
         ) from None
     linear: Any = None
     for d, index in zip(dims, indices, strict=True):
-        checked = apply(
-            OPS["take"], (counted(shape[d]), index), {"dim": 0}
-        )  # wraps, and checks its range
+        # taken from a count, an index is wrapped and its range is checked
+        checked = apply(OPS["take"], (counted(shape[d]), index), {"dim": 0})
         linear = checked if linear is None else linear * shape[d] + checked
     size = math.prod(shape[d] for d in dims)
     joined = (*(shape[d] for d in rest[:place]), size, *(shape[d] for d in rest[place:]))
@@ -347,7 +346,8 @@ def _value(x: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value._here()
     if isinstance(value, (bool, int, float)):
-        return number(converted(value, x.dtype), x.dtype)
+        short = x.dtype.is_floating_point and x.dtype.itemsize == 2  # too large is infinite there
+        return number(value if short else converted(value, x.dtype), x.dtype)
     if isinstance(value, complex):
         raise RuntimeError(
             f"value cannot be converted to type {x.dtype.name} without overflow: {value}"
