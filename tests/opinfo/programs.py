@@ -14,7 +14,7 @@ import torch
 import graphc
 from graphc.trees import unflatten
 from tests.opinfo.convert import translate
-from tests.opinfo.names import DYNAMIC, GAUGE, RANDOM
+from tests.opinfo.names import GAUGE, RANDOM, SLOW
 from tests.opinfo.outcomes import (
     GRADIENT_DTYPES,
     Outcome,
@@ -34,7 +34,7 @@ from tests.opinfo.samples import (
     their_operation,
 )
 
-LONGEST = 60  # samples of one compiled program
+LONGEST = 60  # compiled samples of one operation and dtype
 
 
 class Program:
@@ -183,10 +183,11 @@ def _agree(program: Program, found: Any, i: int) -> None:
 def _programs(
     info: Any, kinds: list[torch.dtype], with_gradient: bool, settings: Settings, mode: str
 ) -> Iterator[Outcome]:
-    limit = min(settings.limit or LONGEST, LONGEST)
+    longest = SLOW.get(info.name, LONGEST)
+    limit = min(settings.limit or longest, longest)
     chosen = [(d, call) for d in kinds for call in calls(info, d, with_gradient, limit)]
     program = Program(info, [call for _, call in chosen], with_gradient)
-    together = {} if info.name in DYNAMIC else _together(program, [d for d, _ in chosen])
+    together = _together(program, [d for d, _ in chosen])
     for i, (dtype, call) in enumerate(chosen):
 
         def check(i: int = i) -> None:

@@ -1,9 +1,9 @@
 """Cases for names that OpInfo does not have, one family a file."""
 
-from tests.opinfo.written import attributes, autograd, creation, indexing, random
+from tests.opinfo.written import attributes, autograd, creation, indexing, products, random
 from tests.opinfo.written.case import Case
 
-_FILES = (attributes, autograd, creation, indexing, random)
+_FILES = (attributes, autograd, creation, indexing, products, random)
 
 CASES: dict[str, list[Case]] = {}
 for _file in _FILES:
