@@ -190,10 +190,13 @@ def record(op: Op, operands: Sequence["Tensor"], attrs: Attrs, result: "Tensor")
 
 
 def save(value: Any, tensor: "Tensor", node: TapeNode | None) -> Saved:
-    """Keeps a tensor's value: as it is, or as the pack hook wants it."""
+    """Keeps a tensor's value: as it is, or as the pack hook wants it.
+
+    Inside ``vmap`` the hook sees only what is kept outside: whole batches.
+    """
     kept = Saved(value, tensor, node)
     hooks = MODES.saved_hooks
-    if hooks is not None:
+    if hooks is not None and not (MODES.trace is not None and MODES.trace.mapped):
         before, MODES.grad, MODES.saved_hooks = MODES.grad, False, None
         try:
             kept.value = hooks[0](tensor.detach())

@@ -436,14 +436,22 @@ class Tensor(Arithmetic):
             me._value = new._value
         if tracked:
             # Overwritten by what has no gradient, a tensor stays on the tape, where it ends.
-            me._node = new._node or ending_node(me._type)
-            if value is not None and not cut:
-                base._node = value._node or ending_node(base._type)
+            me._continue(new._node or ending_node(me._type))
+            if value is not None and not cut and me is not base:
+                base._continue(value._node or ending_node(base._type))
         me._storage.version += 1
         base._seen = me._seen = me._storage.version
         if symbolic and MODES.trace is not None:
             MODES.trace.wrote(base)
         return self
+
+    def _continue(self, node: TapeNode) -> None:
+        """Goes on at another place of the tape, where a gradient to retain is that of now."""
+        before, self._node = self._node, node
+        if before is not None and before.hooks:
+            from graphc.autograd.hooks import move_retained
+
+            move_retained(self, before)
 
     def __apply__(self, op: Op, operands: Sequence[Any], attrs: Attrs) -> "Tensor":
         return apply(op, operands, attrs)

@@ -9,7 +9,7 @@ which inputs were written and which gradients were set.
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -73,6 +73,8 @@ class Answers(Protocol):
 @dataclass
 class Trace:
     """One run of a user's function on symbols."""
+
+    mapped: ClassVar[bool] = False  # a level of vmap: carries operations out at once, outside
 
     use_bases: bool = False
     course: Answers | None = None  # None: the graph is whole, no value is known
@@ -247,6 +249,10 @@ class Trace:
         """The error for a tensor of this trace whose value is asked for."""
         return value_needed(tensor)
 
+    def unmapped(self) -> "Trace | None":
+        """The trace outside of all levels of ``vmap``."""
+        return self
+
     def close(self) -> None:
         """Lets go of the user's tensors: the graph, whose nodes know their builder, lives on."""
         self.builder._location = None
@@ -314,8 +320,8 @@ def backward_leaves(node: Node) -> TraceError:
     """``backward`` inside a trace reached a tensor that was computed, with gradients, before it."""
     return TraceError(
         f"backward at {user_location()} reaches a tensor of type {node.type} that was computed "
-        "outside of the compiled function, and has to go on there. Call backward outside of "
-        "graphc.compile, compute that tensor inside, or pass it detached."
+        "outside of the compiled function (or of one that vmap maps), and has to go on there. Call "
+        "backward outside, compute that tensor inside, or pass it detached."
     )
 
 

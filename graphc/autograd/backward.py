@@ -13,7 +13,7 @@ from graphc.ir import Node, TensorType, topological
 from graphc.modes import MODES
 from graphc.tape import OUTER, Saved, TapeNode
 from graphc.tensor import Tensor, apply
-from graphc.tracing import backward_leaves
+from graphc.tracing import backward_leaves, suspended
 
 Tensors = Tensor | Sequence[Tensor]
 
@@ -283,16 +283,15 @@ def _unpacked(kept: Saved, tracked: TapeNode | None, type_: TensorType) -> Tenso
     """What an unpack hook gives back, in its place on the tape."""
     unpack = kept.unpack
     assert unpack is not None
-    with_grad, MODES.grad = MODES.grad, False
-    try:
+    # Levels of vmap keep values without hooks.
+    level = None if MODES.trace is None else MODES.trace.unmapped()
+    with suspended(level, record=False):
         value = unpack(kept.value)
-    finally:
-        MODES.grad = with_grad
     if not isinstance(value, Tensor):
         raise TypeError(
             f"Output of saved tensor unpack_hook expected to be a Tensor but got {type(value)}"
         )
-    value = _local(value)
+    value = value if level is None else level.twin(value)
     if value._type != type_:
         raise RuntimeError(f"the unpack hook gave {value._type} in the place of {type_}")
     tensor: Tensor = Tensor._make(value._current(), type_, value._storage)

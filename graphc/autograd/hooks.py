@@ -88,6 +88,16 @@ def _retained(tensor: Tensor) -> bool:
     return any(isinstance(h, _Retain) and h.target() is tensor for h in hooks.values())
 
 
+def move_retained(tensor: Tensor, before: TapeNode) -> None:
+    """After a write in place the gradient to retain is that of the new contents."""
+    hooks = before.hooks or {}
+    kept = [i for i, h in hooks.items() if isinstance(h, _Retain) and h.target() is tensor]
+    for i in kept:
+        del hooks[i]
+    if kept:
+        retain_grad(tensor)
+
+
 def arrived(hooks: Iterable[Hook], g: Any) -> Any:
     """What the hooks of a tensor, or those before a node, make of an arriving gradient."""
     last: list[_Retain] = []

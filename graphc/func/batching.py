@@ -99,6 +99,8 @@ def _expanded(op: Op, nodes: Sequence[Node], attrs: Attrs) -> Operand:
 class Batching(Trace):
     """The level of one running ``vmap``; it stands in the place of a trace."""
 
+    mapped = True
+
     def __init__(self, size: int, randomness: str) -> None:
         super().__init__()
         self.size = size
@@ -108,6 +110,9 @@ class Batching(Trace):
         self._joined: dict[int, tuple[Tensor, int]] = {}
         self._outside: dict[int, tuple[Tensor, bool]] = {}  # id of a twin -> what it stands for
         self._leaves: list[TapeNode] = []
+
+    def unmapped(self) -> Trace | None:
+        return None if self.outer is None else self.outer.unmapped()
 
     # ---------------------------------------------------------------------------- in and out
 

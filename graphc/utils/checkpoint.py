@@ -41,8 +41,8 @@ def checkpoint(
     ``preserve_rng_state=False``. Without ``use_reentrant`` everything works as without
     checkpointing. With it, the second run has a backward of its own: gradients flow through the
     tensors among ``args`` and into leaves, but ``autograd.grad`` is refused. ``context_fn`` gives
-    two contexts, for the first run and the second. Raises CheckpointError when the second run
-    saves other tensors than the first.
+    two contexts, for the first run and the second. Inside ``vmap`` everything is kept. Raises
+    CheckpointError when the second run saves other tensors than the first.
     """
     del debug
     preserve = bool(kwargs.pop("preserve_rng_state", True))
@@ -70,6 +70,9 @@ def checkpoint(
             f"determinism_check should be one of ['default', 'none'], but got {determinism_check}"
         )
     first, second = context_fn()
+    if MODES.trace is not None and MODES.trace.mapped:
+        with first:
+            return function(*args, **kwargs)
     again = _Recomputed(
         lambda: function(*args, **kwargs), second, preserve, determinism_check, early_stop
     )

@@ -179,6 +179,22 @@ def test_hooks_see_and_replace() -> None:
     same(program)
 
 
+def test_a_retained_gradient_follows_writes_in_place() -> None:
+    def program(t: Any) -> Any:
+        y, z = leaf(t, 3) * 1, leaf(t, 3) * 1
+        seen: list[Any] = []
+        y.retain_grad()
+        y.register_hook(lambda g: seen.append(g.clone()))
+        y.mul_(3)
+        (y * y).sum().backward()
+        z.retain_grad()
+        z[0].mul_(5)
+        z.sum().backward()
+        return y.grad, seen, y.retains_grad, z.grad
+
+    same(program)
+
+
 def test_a_handle_is_a_context() -> None:
     def program(t: Any) -> Any:
         x = leaf(t, 3)

@@ -8,7 +8,7 @@ import pytest
 
 import graphc
 from graphc.utils.checkpoint import CheckpointError, checkpoint
-from tests.autograd.both import leaf, same, same_error
+from tests.autograd.both import leaf, numbers, same, same_error
 from tests.compile.comparing import compare, gradients
 
 # -------------------------------------------------------------------------- hooks on saved tensors
@@ -321,6 +321,39 @@ def test_contexts_around_both_runs() -> None:
         return entered, x.grad
 
     same(program)
+
+
+def test_checkpoints_and_hooks_with_functions_of_functions() -> None:
+    def saved(v: Any) -> Any:
+        with graphc.autograd.graph.saved_tensors_hooks(lambda u: u * 2, lambda u: u / 2):
+            return (v.exp() * v).sin()
+
+    def again(v: Any) -> Any:
+        return checkpoint(lambda u: (u.exp() * u).sin(), v, use_reentrant=False)
+
+    def plain(v: Any) -> Any:
+        return (v.exp() * v).sin()
+
+    func = graphc.func
+    results = []
+    for f in (plain, again, saved):
+        x = leaf(graphc, 2, 3)
+        found = [
+            func.grad(lambda v, f=f: f(v).sum())(x),
+            graphc.vmap(f)(x),
+            graphc.vmap(func.grad(lambda v, f=f: f(v).sum()))(x),
+            func.jacrev(f)(x[0]),
+            func.hessian(lambda v, f=f: f(v).sum())(x[0]),
+        ]
+        y = f(x)
+        found += graphc.autograd.grad(
+            y, x, numbers(graphc, 4, 2, 3), is_grads_batched=True, create_graph=True
+        )
+        total = sum((part * part).sum() for part in found)
+        results.append([*found, *graphc.autograd.grad(total, x)])
+    for others in results[1:]:
+        for a, b in zip(results[0], others, strict=True):
+            assert graphc.allclose(a, b)
 
 
 def checkpointed(x: Any, w: Any) -> Any:
