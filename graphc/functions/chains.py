@@ -56,7 +56,8 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
         from graphc import linalg
 
         input, n = linalg.inv(input), -n
-    result, square = None, input
+    result: Tensor | None = None
+    square = input
     while True:
         if n & 1:
             result = square if result is None else matmul(result, square)

@@ -113,7 +113,7 @@ def _incomplete(name: str, row: str, text: str) -> Any:
             raise NotImplementedError(
                 f"\"{name}_cpu\" not implemented for '{input.dtype.type_name}'"
             )
-        return _without_first(row, input, other, f"{name}: self")
+        return _without_first(row, input, other, f"{name}: input")
 
     function.__name__ = name
     function.__doc__ = text

@@ -54,7 +54,7 @@ def _one_by_one(function: Callable[[float], float]) -> Callable[[Array], Array]:
     def reference(x: Array) -> Array:
         values = [v if v != v else function(v) for v in x.astype(np.float64).ravel().tolist()]
         with np.errstate(all="ignore"):
-            return np.array(values, np.float64).reshape(x.shape).astype(x.dtype)
+            return np.asarray(np.reshape(values, x.shape), x.dtype)
 
     return reference
 

@@ -25,7 +25,7 @@ from graphc.ops.rules import (
 def _parts(x: Array, part: int) -> Array:
     """Python's mantissa (0) or exponent (1) of every element."""
     values = [math.frexp(v)[part] for v in x.astype(np.float64).ravel().tolist()]
-    return np.array(values, np.float64).reshape(x.shape)
+    return np.asarray(np.reshape(values, x.shape), np.float64)
 
 
 def _mantissa_vjp(g: Any, _y: Any, x: Any) -> tuple[Any]:
@@ -71,7 +71,7 @@ FREXP_EXPONENT = register(
 
 
 def _refuse(what: str) -> Any:
-    raise RuntimeError(f"the derivative for '{what}' is not implemented.")
+    raise NotImplementedError(f"the derivative for '{what}' is not implemented.")
 
 
 # The value itself. A gradient that should pass here is refused when somebody wants it.
