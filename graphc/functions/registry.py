@@ -75,7 +75,7 @@ def locating(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     @functools.wraps(function)
     def with_place(*args: Any, **kwargs: Any) -> Any:
         try:
-            for alias in numpy_names.keys() & kwargs.keys():
+            for alias in numpy_names.keys() & kwargs.keys() if kwargs else ():
                 if numpy_names[alias] not in kwargs:
                     kwargs[numpy_names[alias]] = kwargs.pop(alias)
             return function(*args, **kwargs)
