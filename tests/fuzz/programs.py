@@ -104,6 +104,7 @@ class _Maker:
     values: dict[str, Any] = field(default_factory=dict)
     precision: dict[str, float] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+    detached: list[str] = field(default_factory=list)
 
     def given(self) -> tuple[Given, ...]:
         made = []
@@ -165,6 +166,8 @@ class _Maker:
             return
         self.values[name] = value
         self.precision[name] = self._reached(line, names, value)
+        if ".detach()" in text:
+            self.detached.append(name)
         self.lines.append(f"{name} = {text}")
 
     def _write(self, line: Line, text: str, names: list[str]) -> None:
@@ -175,6 +178,9 @@ class _Maker:
         others = (self.values[name] for name in names[1:] if name != names[0])
         if any(value.untyped_storage().data_ptr() == place for value in others):
             return  # PyTorch does not say what becomes of memory that is read while it is written
+        detached = any(self.values[n].untyped_storage().data_ptr() == place for n in self.detached)
+        if detached and any(self.values[name].requires_grad for name in names):
+            return  # graphc follows such a write to the tensor that is written, not to its views
         try:
             exec(text, {"torch": torch}, dict(self.values))
         except (RuntimeError, IndexError, ValueError, TypeError):
