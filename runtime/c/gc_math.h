@@ -506,9 +506,7 @@ GC_INLINE double gc_lgamma_f64(double x) {
 #endif
 }
 
-/* Seldom used in float32: rounded once from float64. */
-GC_INLINE float gc_erfc_f32(float x) { return (float)__builtin_erfc((double)x); }
-GC_INLINE float gc_lgamma_f32(float x) { return (float)gc_lgamma_f64((double)x); }
+GC_INLINE float gc_erfc_f32(float x) { return (float)gc_erfc_f64((double)x); }
 
 #include "../portable/gc_special.h"
 

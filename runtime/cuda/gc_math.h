@@ -36,8 +36,8 @@ GC_LIBRARY(acosh, acosh)
 GC_LIBRARY(atanh, atanh)
 GC_LIBRARY(erf, erf)
 GC_LIBRARY(erfc, erfc)
-GC_LIBRARY(lgamma, lgamma)
 #undef GC_LIBRARY
+GC_INLINE double gc_lgamma_f64(double x) { return lgamma(x); }
 
 #define GC_LIBRARY2(name, function)                                                                \
     GC_INLINE float gc_##name##_f32(float x, float y) { return function##f(x, y); }                \

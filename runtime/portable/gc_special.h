@@ -135,11 +135,10 @@ GC_INLINE double gc_mantissa_f64(double x) {
     return (a == 0.0) | !(a < (double)GC_INFINITY) ? x : gc_double_of(scaled);
 }
 
+#include "gc_special_f32.h"
 #include "gc_bessel.h"
 #include "gc_gamma.h"
 
 GC_INLINE float gc_polygamma_f32(int n, float x) { return (float)gc_polygamma_f64(n, (double)x); }
-GC_INLINE float gc_digamma_f32(float x) { return (float)gc_digamma_f64((double)x); }
-GC_INLINE float gc_erfinv_f32(float x) { return (float)gc_erfinv_f64((double)x); }
 
 #endif

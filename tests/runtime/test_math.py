@@ -121,10 +121,10 @@ FUNCTIONS = (
     Function("atanh", np.arctanh, (-1, 1), (3, 4)),
     Function("erf", special.erf, (-5, 5), (2, 4)),
     # SciPy's own error in float64 is up to 64 ulp; see the test against high precision.
-    Function("erfc", special.erfc, (-5, 11), (0.6, 200), vector=False),
-    Function("erfinv", _erfinv, (-1, 1), (0.6, 40), vector=False),
-    Function("lgamma", _lgamma, (0.5, 30), (0.6, 40), vector=False),
-    Function("digamma", _digamma, (2, 30), (0.6, 100), vector=False),
+    Function("erfc", special.erfc, (-5, 11), (0.6, 200)),
+    Function("erfinv", _erfinv, (-1, 1), (0.6, 40)),
+    Function("lgamma", _lgamma, (0.5, 30), (2, 40)),
+    Function("digamma", _digamma, (2, 30), (2, 100)),
     Function("i0", special.i0, (-30, 30), (0.6, 20), vector=False),
     Function("i0e", special.i0e, (-30, 30), (0.6, 20), vector=False),
     Function("i1", _odd(special.i1), (-30, 30), (0.6, 20), vector=False),
@@ -176,8 +176,9 @@ INTEGER_FUNCTIONS = {
     "fmin": 2, "pow": 2, "lshift": 2, "rshift": 2, "truncdiv": 2, "fmod": 2, "remainder": 2,
     "floordiv": 2, "gcd": 2, "lcm": 2,
 }  # fmt: skip
-# In float64 these call the C library.
-OF_THE_LIBRARY = {"sin", "cos", "tan", "asin", "acos", "atan", "atan2", "hypot"}
+# In float64 these call the C library, or are too large for loops.
+OF_THE_LIBRARY = {"sin", "cos", "tan", "asin", "acos", "atan", "atan2", "hypot", "lgamma"}
+OF_THE_LIBRARY |= {"digamma", "erfinv"}
 # Building blocks of the functions above, which generated code does not call.
 INTERNAL = {"power", "bits", "exponential", "sin_quarters", "two_to_the", "scale", "expm1_near"}
 INTERNAL |= {"exp_parts", "log_parts", "log_of_parts", "log_edges", "expm1_inside", "half_exp"}
