@@ -5,7 +5,8 @@ from typing import Any
 from graphc import dtypes, return_types
 from graphc.errors import ShapeError
 from graphc.functions.lapack import first_true, lapack_function, no_info, ones_where, own, word
-from graphc.ops.linalg.factorizations import lu_parts, qr_parts
+from graphc.ops.linalg.factorizations import qr_parts
+from graphc.ops.linalg.lu import lu_parts
 from graphc.ops.linalg.matrices import (
     above,
     as_row,

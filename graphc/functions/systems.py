@@ -9,7 +9,8 @@ from graphc.errors import ShapeError
 from graphc.functions.factorizations import lu_factors, singular_at
 from graphc.functions.lapack import lapack_function, no_info, own
 from graphc.functions.shape import movedim
-from graphc.ops.linalg.factorizations import permuted
+from graphc.ops.linalg.least_squares import lstsq_parts
+from graphc.ops.linalg.lu import permuted
 from graphc.ops.linalg.matrices import (
     as_column,
     check_floating,
@@ -20,7 +21,7 @@ from graphc.ops.linalg.matrices import (
     product,
     transposed,
 )
-from graphc.ops.linalg.solving import lstsq_parts, triangle
+from graphc.ops.linalg.solving import triangle
 from graphc.ops.rules import broadcast, row
 from graphc.tensor import Tensor
 

@@ -1,5 +1,21 @@
 """Rows of linear algebra that LAPACK computes, in a host step of compiled programs."""
 
-from graphc.ops.linalg import determinants, exponential, factorizations, solving, spectral
+from graphc.ops.linalg import (
+    determinants,
+    exponential,
+    factorizations,
+    least_squares,
+    lu,
+    solving,
+    spectral,
+)
 
-__all__ = ["determinants", "exponential", "factorizations", "solving", "spectral"]
+__all__ = [
+    "determinants",
+    "exponential",
+    "factorizations",
+    "least_squares",
+    "lu",
+    "solving",
+    "spectral",
+]

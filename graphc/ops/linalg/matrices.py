@@ -185,6 +185,11 @@ def solve_upper(a: Any, b: Any, unit: bool = False) -> Any:
     return row.solve_triangular(a, b, upper=True, unit=unit)
 
 
+def right_of(g: Any, r: Any) -> Any:
+    """``g r^-T`` with upper triangular ``r``."""
+    return transposed(solve_upper(r, transposed(g)))
+
+
 def ratio(a: Any, b: Any) -> Any:
     """``a / b``, and 0 where b is 0."""
     zero = row.eq(b, 0)
@@ -266,6 +271,13 @@ def converging(name: str, function: Callable[[Array], Any], x: Array) -> Any:
 def stacked(*parts: Array) -> Array:
     """Matrices on top of each other."""
     return np.concatenate(parts, axis=-2)
+
+
+def with_last_row(x: Array, values: Array) -> Array:
+    """Matrices with one more row: the values, then zeros."""
+    last = np.zeros((*x.shape[:-2], 1, x.shape[-1]), x.dtype)
+    last[..., 0, : values.shape[-1]] = values
+    return stacked(x, last)
 
 
 # ---------------------------------------------------------------------------------------- samples
