@@ -10,6 +10,7 @@ from graphc.autograd.anomaly import (
 from graphc.autograd.backward import backward, grad
 from graphc.autograd.function import Function
 from graphc.autograd.gradcheck import gradcheck, gradgradcheck
+from graphc.autograd.variable import Variable
 from graphc.modes import (
     enable_grad,
     inference_mode,
@@ -17,7 +18,6 @@ from graphc.modes import (
     no_grad,
     set_grad_enabled,
 )
-from graphc.tensor import Tensor as Variable
 
 __all__ = [
     "Function",

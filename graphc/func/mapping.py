@@ -6,6 +6,7 @@ from typing import Any
 
 from graphc.func.batch_rules import Operand, full_batch
 from graphc.func.batching import Batching
+from graphc.generator import default_generator
 from graphc.ir import OPS
 from graphc.tensor import Tensor, apply
 from graphc.tracing import suspended
@@ -188,7 +189,10 @@ def _chunks(
     size, step = sizes
     parts: list[list[Tensor]] = []
     made = None
+    state = default_generator.get_state() if randomness == "same" else None
     for start in range(0, size, step):
+        if state is not None:
+            default_generator.set_state(state)
         stop = min(start + step, size)
         part = [
             x if d is None else _part(x, start, stop) for x, d in zip(arrays, dims, strict=True)

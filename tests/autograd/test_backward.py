@@ -433,3 +433,11 @@ def test_detach_in_place_and_out_of_place() -> None:
         return y, y.is_leaf, z.requires_grad, (x * y).sum().grad_fn.name()
 
     same(program)
+
+
+def test_variables_are_tensors() -> None:
+    def program(t: Any) -> Any:
+        x = t.autograd.Variable(numbers(t, 3), requires_grad=True)
+        return x, isinstance(x, t.autograd.Variable), isinstance(3, t.autograd.Variable)
+
+    same(program)

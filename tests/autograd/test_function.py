@@ -381,3 +381,23 @@ def test_functions_under_two_levels_and_batched_cotangents() -> None:
     for g, v in zip(found, cotangents, strict=True):
         (expected,) = graphc.autograd.grad(one(x), x, v)
         assert graphc.allclose(g, expected)
+
+
+def mapped(x: Any, y: Any) -> Any:
+    def one(a: Any, b: Any) -> Any:
+        p, q = OURS["ProductAndSum"].apply(a, b)
+        return OURS["Scaled"].apply(p, 0.5) * q
+
+    return graphc.vmap(one, in_dims=(0, None))(x, y)
+
+
+def mapped_step(x: Any, y: Any) -> Any:
+    loss = mapped(x, y).square().sum()
+    loss.backward()
+    return loss
+
+
+def test_functions_under_vmap_compiled() -> None:
+    x, y = leaf(graphc, 4, 3), leaf(graphc, 3, salt=1)
+    gradients(mapped, x, y)
+    compare(mapped_step, x, y)

@@ -207,6 +207,8 @@ def test_draws() -> None:
         assert len({tuple(row.tolist()) for row in found}) == 5
     for found in program(graphc, "same"):
         assert len({tuple(row.tolist()) for row in found}) == 1
+    chunked = graphc.vmap(lambda x: x + graphc.rand(4), randomness="same", chunk_size=2)
+    assert len({tuple(row.tolist()) for row in chunked(graphc.zeros(5, 4))}) == 1
     same_error(lambda t: program(t, "error"))
     same_error(lambda t: program(t, "sometimes"))
     graphc.manual_seed(1)
