@@ -144,8 +144,7 @@ def _prepared(kernel: Kernel, statements: Statements) -> list[Prepared]:
         if isinstance(nest, Contraction) and not dialect.chunks:
             nest = _as_sum(nest)
         if isinstance(nest, Template):
-            rows, scratch = template_view(nest, statements.expressions)
-            ready = NestText("", own_bytes=scratch, alone=dialect.chunks and not rows.shared)
+            rows, ready = template_view(nest, statements.expressions)
             result.append(Prepared(f"{dialect.folder}/{nest.name}.j2", rows, ready))
         elif isinstance(nest, Contraction):
             text = contraction.text(nest, statements, template_text)

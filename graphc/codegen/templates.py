@@ -19,19 +19,22 @@ and ``y`` for ``nest.output``::
 Threads share the rows where the work (``cost`` times the elements) is worth it, and thread 0 runs
 them all where it is not; ``begin`` and ``end`` say so either way. ``nest.lead``, ``nest.length``
 and ``nest.inner`` are the extents before, along and behind the dimension, for loops of another
-order. The row's attributes and the fields of its ``Work`` are in ``nest.given``. A thread's
-``scratch`` bytes begin at the variable ``own``, aligned to 64 bytes. In CUDA the rows are shared
-out to blocks (``row`` from ``blockIdx.x`` in steps of ``gridDim.x``), and there is no scratch.
+order. The row's attributes and the fields of its ``Work`` are in ``nest.given``. The ``scratch``
+bytes for the work on one row begin at ``nest.scratch``, aligned to 64 bytes. In CUDA the rows are
+shared out to blocks (``row`` from ``blockIdx.x`` in steps of ``gridDim.x``), and there is no
+scratch.
 
 Variables of templates must not meet the names of buffers: use those of :data:`WORDS` or words that
 the dialect reserves. All extents may be named sizes; everything here is text already.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from graphc.codegen.dialect import Dialect
 from graphc.codegen.expressions import Expressions
 from graphc.codegen.nests import SHARED_WORK
+from graphc.codegen.views import NestText
 from graphc.dtypes import dtype
 from graphc.kernel import Template
 from graphc.sizes import Int, product
@@ -104,6 +107,7 @@ class TemplateView:
     inner: str
     rows: str
     given: dict[str, object]
+    scratch: str = ""
     shared: str = ""
     grain: int = 1
     owner: int | None = None
@@ -117,32 +121,48 @@ class TemplateView:
         return "end" if self.shared else self.rows
 
 
+FEW_ROWS = 8  # that are not worth scratch memory for every thread there may be
+_LINE = 64
 _OWN = ("inputs", "outputs", "lead", "length", "inner", "lengths", "scratch")
 
 
-def template_view(nest: Template, expressions: Expressions) -> tuple[TemplateView, int]:
-    """The view of a nest with a template, and the bytes of scratch memory of each thread."""
-    fields = dict(nest.fields)
+def template_view(nest: Template, expressions: Expressions) -> tuple[TemplateView, NestText]:
+    """The view of a nest with a template, and what is known of its text before it is filled in."""
+    fields: dict[str, Any] = dict(nest.fields)
     lead, length, inner = (fields[name] for name in ("lead", "length", "inner"))
-    buffers = (*fields["inputs"], *fields["outputs"])  # type: ignore[misc]
+    buffers = (*fields["inputs"], *fields["outputs"])
     views = [
-        _rows_view(name, own, inner, lead, expressions)  # type: ignore[arg-type]
-        for name, own in zip(buffers, fields["lengths"], strict=True)  # type: ignore[call-overload]
+        _rows_view(name, own, inner, lead, expressions)
+        for name, own in zip(buffers, fields["lengths"], strict=True)
     ]
-    rows = product((lead, inner))  # type: ignore[arg-type]
+    rows = product((lead, inner))
     chunks = expressions.dialect.chunks
-    shared = nest.work >= SHARED_WORK and rows != 1
+    shared = chunks and nest.work >= SHARED_WORK and rows != 1
+    scratch, text = _scratch(fields["scratch"] if chunks else 0, rows, shared)
     view = TemplateView(
         inputs=tuple(views[:-1]),
         output=views[-1],
-        lead=expressions.operand(lead),  # type: ignore[arg-type]
-        length=expressions.operand(length),  # type: ignore[arg-type]
-        inner=expressions.operand(inner),  # type: ignore[arg-type]
+        lead=expressions.operand(lead),
+        length=expressions.operand(length),
+        inner=expressions.operand(inner),
         rows=expressions.operand(rows),
         given={name: value for name, value in nest.fields if name not in _OWN},
-        shared=expressions.integer(rows) if chunks and shared else "",
+        scratch=scratch,
+        shared=expressions.integer(rows) if shared else "",
     )
-    return view, fields["scratch"] if chunks else 0  # type: ignore[return-value]
+    return view, replace(text, alone=chunks and not shared)
+
+
+def _scratch(size: int, rows: Int, shared: bool) -> tuple[str, NestText]:
+    """Where the memory for a row is: a thread's own, or, for fewer rows than threads, the row's."""
+    aligned = -(-size // _LINE) * _LINE
+    if not size:
+        return "", NestText("")
+    if not shared:
+        return "shared", NestText("", shared_bytes=aligned)
+    if isinstance(rows, int) and rows <= FEW_ROWS:
+        return f"(shared + row*{aligned})", NestText("", shared_bytes=rows * aligned)
+    return "own", NestText("", own_bytes=aligned)
 
 
 def _rows_view(name: str, length: Int, inner: Int, lead: Int, expressions: Expressions) -> RowsView:

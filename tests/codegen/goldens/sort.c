@@ -11,8 +11,8 @@ void sort(
 {
     int64_t begin, end;
     gc_share(t, 256, 1, &begin, &end);
-    gc_item *const items = (gc_item *)own;
     for (int64_t row = begin; row < end; row++) {
+        gc_item *const items = (gc_item *)own;
         for (int64_t at = 0; at < 1000; at++) {
             items[at] = gc_item_of(gc_key_f32(x[row*1000 + at], false), at);
         }

@@ -7,13 +7,13 @@ void sort(
     gc_thread *t,
     const gc_bf16 *restrict x, /* bf16[8, 100, 5] */
     int64_t *restrict y, /* i64[8, 100, 5] */
-    unsigned char *restrict own)
+    unsigned char *restrict shared)
 {
     if (t->tid != 0) {
         return;
     }
-    gc_item *const items = (gc_item *)own;
     for (int64_t row = 0; row < 40; row++) {
+        gc_item *const items = (gc_item *)shared;
         for (int64_t at = 0; at < 100; at++) {
             items[at] = gc_item_of(gc_key_f32(gc_bf16_to_f32(x[row / 5*500 + row % 5 + at*5]), true), at);
         }

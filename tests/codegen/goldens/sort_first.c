@@ -11,8 +11,8 @@ void sort(
 {
     int64_t begin, end;
     gc_share(t, 64, 1, &begin, &end);
-    gc_wide_item *const items = (gc_wide_item *)own;
     for (int64_t row = begin; row < end; row++) {
+        gc_wide_item *const items = (gc_wide_item *)own;
         for (int64_t at = 0; at < 5; at++) {
             items[at] = gc_wide_item_of(gc_key_i64(x[row*30000 + at], false), at);
         }
