@@ -119,7 +119,8 @@ def quantile(
     ``q`` is a number in [0, 1], or a tensor of such numbers, whose dimension comes first in the
     result. A quantile between two elements ``a`` and ``b`` is ``a + (b - a) * fraction``, or as
     ``interpolation`` says: 'lower', 'higher', 'nearest' or 'midpoint'. float32 and float64 only.
-    Raises RuntimeError for other dtypes, an empty input, and values of ``q`` outside [0, 1].
+    Raises RuntimeError for other dtypes, an empty input, and (of a tensor eagerly, where its values
+    are known) for ``q`` outside [0, 1].
     """
     return _quantile(input, q, dim, keepdim, interpolation, out, ignore_nan=False)
 
