@@ -487,9 +487,6 @@ GC_INLINE float gc_hypot_f32(float x, float y) {
 
 #define GC_LIBM(name)                                                                              \
     GC_INLINE double gc_##name##_f64(double x) { return __builtin_##name(x); }
-GC_LIBM(sin)
-GC_LIBM(cos)
-GC_LIBM(tan)
 GC_LIBM(asin)
 GC_LIBM(acos)
 GC_LIBM(atan)

@@ -1,5 +1,5 @@
 /* float64 functions of generated C as straight-line code, so that loops vectorise: exponentials,
- * logarithms, hyperbolic functions, erf and pow, within 4 units in the last place, most within 2.
+ * logarithms, hyperbolic and trigonometric functions, erf and pow, within 4 units in the last place, most within 2.
  * Polynomials are near-minimax fits, their relative errors below 2^-59. The others are those of the
  * C library. 64-bit integers are only added and shifted left or without sign, which every SIMD
  * instruction set has. Included by gc_math.h. */
@@ -201,6 +201,124 @@ GC_INLINE double gc_atanh_f64(double x) {
     double a = __builtin_fabs(x);
     return __builtin_copysign(0.5 * gc_log1p_f64(2.0 * a / (1.0 - a)), x);
 }
+
+/* ------------------------------------------------------------------------------ trigonometric */
+
+/* Reducing an argument takes lookups and 64-bit products, which only AVX-512 has for vectors; one
+ * at a time the library is faster. */
+#if defined(__AVX512DQ__)
+
+/* 2/pi in pieces of 32 bits, after three of its integer part. */
+static const gc_u64 gc_two_over_pi[] __attribute__((unused)) = {
+    0, 0, 0, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u,
+    0xfe5163abu, 0xdebbc561u, 0xb7246e3au, 0x424dd2e0u, 0x06492eeau, 0x09d1921cu, 0xfe1deb1cu,
+    0xb129a73eu, 0xe88235f5u, 0x2ebb4484u, 0xe99c7026u, 0xb45f7e41u, 0x3991d639u, 0x835339f4u,
+    0x9c845f8bu, 0xbdf9283bu, 0x1ff897ffu, 0xde05980fu, 0xef2f118bu, 0x5a0a6d1fu, 0x6d367ecfu,
+    0x27cb09b7u, 0x4f463f66u, 0x9e5fea2du, 0x7527bac7u, 0xebe5f17bu, 0x3d0739f7u, 0x8a5292eau,
+    0x6bfb5fb1u, 0x1f8d5d08u, 0x56033046u,
+};
+
+#define GC_LOW32(x) ((x) & 0xffffffffu)
+
+/* One piece of a product of whole numbers, and what it carries to the next. */
+GC_INLINE gc_u64 gc_word_of_product(
+    gc_u64 m0, gc_u64 m1, gc_u64 m2, const gc_u64 *limb, gc_u64 *carry) {
+    gc_u64 p0 = m0 * limb[0], p1 = m1 * limb[1], p2 = m2 * limb[2];
+    gc_u64 sum = *carry + GC_LOW32(p0) + GC_LOW32(p1) + GC_LOW32(p2);
+    *carry = (sum >> 32) + (p0 >> 32) + (p1 >> 32) + (p2 >> 32);
+    return GC_LOW32(sum);
+}
+
+/* a = (quarter + 2 r / pi) quarter turns modulo 4, |r| <= pi/4, for any finite a >= 0.
+ *
+ * a is a whole number m times a power of 2, and its product with 2/pi is taken in whole numbers
+ * (Payne and Hanek 1983): m, shifted to whole pieces m2 m1 m0 of 32 bits, times the pieces of 2/pi
+ * from where the product is below 4 and 128 bits on. These suffice: no float64 comes closer to a
+ * multiple of pi/2 than 2^-62. */
+GC_INLINE double gc_quarter_turns_f64(double a, gc_u64 *quarter) {
+    int near = a < 0x1.921fb54442d18p-1;
+    gc_u64 bits = gc_bits_f64(near ? 1.0 : a);
+    gc_u64 place = (bits >> 52) - 1011u, shift = place & 31u;
+    const gc_u64 *limb = gc_two_over_pi + (place >> 5);
+    gc_u64 m = (bits & 0xfffffffffffffu) | 0x10000000000000u;
+    gc_u64 low = GC_LOW32(m) << shift, high = (m >> 32) << shift;
+    gc_u64 m0 = GC_LOW32(low), m1 = (low >> 32) + GC_LOW32(high), m2 = high >> 32;
+    gc_u64 carry = ((m0 * limb[5]) >> 32) + ((m1 * limb[6]) >> 32) + ((m2 * limb[7]) >> 32);
+    gc_u64 word4 = gc_word_of_product(m0, m1, m2, limb + 4, &carry);
+    gc_u64 word3 = gc_word_of_product(m0, m1, m2, limb + 3, &carry);
+    gc_u64 word2 = gc_word_of_product(m0, m1, m2, limb + 2, &carry);
+    gc_u64 word1 = gc_word_of_product(m0, m1, m2, limb + 1, &carry);
+    gc_u64 word0 = gc_word_of_product(m0, m1, m2, limb, &carry);
+    *quarter = near ? 0u : word0 + (word1 >> 31);
+    /* The fraction, less 1 from one half on: 32 bits become a float64 as its lowest bits. */
+    double f1 = gc_double_of((word1 ^ 0x80000000u) | 0x4330000000000000u) - (0x1p52 + 0x1p31);
+    double f2 = gc_double_of(word2 | 0x4330000000000000u) - 0x1p52;
+    double f3 = gc_double_of(word3 | 0x4330000000000000u) - 0x1p52;
+    double f4 = gc_double_of(word4 | 0x4330000000000000u) - 0x1p52;
+    double first = f1 * 0x1p-32, second = f2 * 0x1p-64, sum = first + second, part = sum - first;
+    double rest = (first - (sum - part)) + (second - part);
+    double r = (sum + (rest + (f3 * 0x1p-96 + f4 * 0x1p-128))) * 0x1.921fb54442d18p0;
+    return near ? a : r;
+}
+
+GC_INLINE double gc_sin_reduced_f64(double r) {
+    double z = r * r;
+    double p = 0x1.5d87729b00864p-33;
+    p = p * z - 0x1.ae5e4c543859ap-26;
+    p = p * z + 0x1.71de356f6ebb9p-19;
+    p = p * z - 0x1.a01a019c30b49p-13;
+    p = p * z + 0x1.111111110fb50p-7;
+    p = p * z - 0x1.555555555554dp-3;
+    return r + r * z * p;
+}
+
+GC_INLINE double gc_cos_reduced_f64(double r) {
+    double z = r * r;
+    double p = -0x1.8fbdbd2b4d87ap-37;
+    p = p * z + 0x1.1eea0ba623b0cp-29;
+    p = p * z - 0x1.27e4f83d4f9f8p-22;
+    p = p * z + 0x1.a01a019d014fap-16;
+    p = p * z - 0x1.6c16c16c15523p-10;
+    p = p * z + 0x1.555555555554ep-5;
+    return 1.0 - 0.5 * z + z * z * p;
+}
+
+/* sin(r + quarter * pi/2); NaN where x is not finite. */
+GC_INLINE double gc_sin_of_quarters_f64(double x, double r, gc_u64 quarter) {
+    double y = (quarter & 1u) ? gc_cos_reduced_f64(r) : gc_sin_reduced_f64(r);
+    y = gc_double_of(gc_bits_f64(y) ^ ((quarter & 2u) << 62));
+    return __builtin_fabs(x) < (double)GC_INFINITY ? y : (double)GC_NAN;
+}
+
+GC_INLINE double gc_sin_f64(double x) {
+    gc_u64 quarter, sign = gc_bits_f64(x) & 0x8000000000000000u;
+    double r = gc_quarter_turns_f64(__builtin_fabs(x), &quarter);
+    return gc_double_of(gc_bits_f64(gc_sin_of_quarters_f64(x, r, quarter)) ^ sign);
+}
+
+GC_INLINE double gc_cos_f64(double x) {
+    gc_u64 quarter;
+    double r = gc_quarter_turns_f64(__builtin_fabs(x), &quarter);
+    return gc_sin_of_quarters_f64(x, r, quarter + 1u);
+}
+
+GC_INLINE double gc_tan_f64(double x) {
+    gc_u64 quarter, sign = gc_bits_f64(x) & 0x8000000000000000u;
+    double r = gc_quarter_turns_f64(__builtin_fabs(x), &quarter);
+    double s = gc_sin_reduced_f64(r), c = gc_cos_reduced_f64(r);
+    int odd = (int)(quarter & 1u);
+    double y = (odd ? c : s) / (odd ? -s : c);
+    y = __builtin_fabs(x) < (double)GC_INFINITY ? y : (double)GC_NAN;
+    return gc_double_of(gc_bits_f64(y) ^ sign);
+}
+
+#else
+
+GC_INLINE double gc_sin_f64(double x) { return __builtin_sin(x); }
+GC_INLINE double gc_cos_f64(double x) { return __builtin_cos(x); }
+GC_INLINE double gc_tan_f64(double x) { return __builtin_tan(x); }
+
+#endif
 
 /* ---------------------------------------------------------------------------------------- erf */
 
