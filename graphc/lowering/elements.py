@@ -139,7 +139,7 @@ class Elements:
         data, indices = node.inputs[0], node.inputs[1]
         where, dim = lower.rule(index, *(x.type for x in node.inputs), **node.attrs)
         position = self.value(indices, tuple(where), guard)
-        at = self.check(node, position, data.shape[dim], wraps(node))
+        at = self.check(node, position, data.shape[dim], wraps(node), guard)
         end = dim + len(where) if wraps(node) else dim + 1
         return self.value(data, (*index[:dim], at, *index[end:]), guard)
 
@@ -149,7 +149,7 @@ class Elements:
         dim = node.attrs["dim"]
         where = (*index[:dim], 0, *index[dim + 1 :])
         position = self.value(indices, where, guard)
-        at = self.check(node, position, data.shape[dim], wraps(node))
+        at = self.check(node, position, data.shape[dim], wraps(node), guard)
         old = self.value(data, index, guard)
         new = self.value(values, where, guard)
         combine = combine_of(node)
@@ -167,8 +167,9 @@ class Elements:
         b = self.value(node.inputs[1], right, guard)
         return rounded(Call("({0} * {1})", (a, b), node.dtype))
 
-    def check(self, node: Node, expr: Expr, limit: Int, wrap: bool) -> Int:
-        """A value as an index below ``limit``, reported when it is outside."""
+    def check(self, node: Node, expr: Expr, limit: Int, wrap: bool, guard: Guard = ()) -> Int:
+        """A value as an index below ``limit``, reported when it is outside and matters."""
+        expr = masked(guard, guard, expr, Const(0, expr.dtype))
         key = (node, expr, limit)
         name = self.index_names.get(key)
         if name is None:
