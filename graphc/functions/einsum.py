@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
+from graphc import dtypes
 from graphc.errors import DtypeError, ShapeError
-from graphc.functions.promotion import promoted
+from graphc.functions.promotion import cast, promoted
 from graphc.functions.registry import FUNCTIONS, tensor_function
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
@@ -242,9 +243,11 @@ def _single(term: _Term, result: Labels) -> Tensor:
 
 
 def _drop(term: _Term, gone: set[int]) -> None:
-    """Sums dimensions away."""
+    """Sums dimensions away; integers sum in int64."""
     dims = tuple(d for d, label in enumerate(term.labels) if label in gone)
     if dims:
+        if not term.value.dtype.is_floating_point:
+            term.value = cast(term.value, dtypes.int64)
         term.value = apply(OPS["sum"], (term.value,), {"dims": dims, "keepdim": False})
         term.labels = tuple(x for x in term.labels if x not in gone)
 
