@@ -98,7 +98,8 @@ _NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
 def _compare(actual: Any, expected: Any, rules: _Rules) -> None:
     given = (actual, expected)
     if all(isinstance(x, Tensor) for x in given) or all(isinstance(x, np.ndarray) for x in given):
-        _tensors(*(x if isinstance(x, Tensor) else from_numpy(x) for x in given), rules)
+        a, b = (x if isinstance(x, Tensor) else from_numpy(x) for x in given)
+        _tensors(a, b, rules)
     elif any(x is None for x in given):
         if actual is not expected:
             raise _Mismatch(f"None mismatch: {actual} is not {expected}", rules.path)
@@ -152,8 +153,8 @@ def _tensors(actual: Tensor, expected: Tensor, rules: _Rules) -> None:
                 f"The values for attribute '{name}' do not match: {a} != {b}.", rules.path
             )
     if not actual.ndim:
-        numbers = (t._array().item() for t in (actual, expected))
-        _scalars(*numbers, rules, actual.dtype, expected.dtype)
+        a, b = (t._array().item() for t in (actual, expected))
+        _scalars(a, b, rules, actual.dtype, expected.dtype)
     else:
         _elements(actual, expected, rules)
 

@@ -15,7 +15,7 @@ import numpy as np
 from graphc import dtypes, layouts
 from graphc.device import device as Device
 from graphc.dtypes import dtype as DType
-from graphc.functions.promotion import cast, supported
+from graphc.functions.promotion import supported
 from graphc.functions.registry import tensor_function, write_out
 from graphc.ir import CPU
 from graphc.modes import MODES
@@ -242,14 +242,9 @@ def counted(count: int, dtype: DType, start: Any = 0, step: Any = 1) -> Tensor:
 
 def flat_slope(made: Tensor, *parameters: Any) -> Tensor:
     """The same numbers, on the tape as a function of parameters whose gradients are zero."""
-    if not MODES.grad:
-        return made
     for parameter in parameters:
-        if isinstance(parameter, Tensor) and parameter.requires_grad:
-            spread = apply(OPS["expand"], (ranked(parameter, made.ndim),),
-                           {"shape": tuple(made.shape)})  # fmt: skip
-            every = filled((), True, dtypes.bool_)
-            made = apply(OPS["where"], (every, made, cast(spread, made.dtype)), {})
+        if MODES.grad and isinstance(parameter, Tensor) and parameter.requires_grad:
+            made = apply(OPS["independent"], (made, parameter), {})
     return made
 
 

@@ -13,7 +13,9 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.errors import TraceError, located
+from graphc.functions.called import NAMES, name_gradients
 from graphc.functions.promotion import cast
+from graphc.modes import MODES
 from graphc.ops import OPS
 from graphc.tape import Storage
 from graphc.tensor import Tensor, apply
@@ -71,6 +73,8 @@ def _numpy_names(function: Callable[..., Any]) -> dict[str, str]:
 def locating(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """The function; what it refuses names it, its tensors and the user's line."""
     numpy_names = _numpy_names(function)
+    naming = NAMES.get(name)
+    inplace = name.endswith("_")
 
     @functools.wraps(function)
     def with_place(*args: Any, **kwargs: Any) -> Any:
@@ -78,13 +82,16 @@ def locating(function: Callable[..., Any], name: str) -> Callable[..., Any]:
             for alias in numpy_names.keys() & kwargs.keys() if kwargs else ():
                 if numpy_names[alias] not in kwargs:
                     kwargs[numpy_names[alias]] = kwargs.pop(alias)
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
         except TraceError:
             raise  # these speak of a line already
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             given = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
             located(error, name, *given)
             raise
+        if naming is not None and MODES.grad:
+            name_gradients(naming, args, kwargs, result, inplace)
+        return result
 
     return with_place
 
