@@ -334,7 +334,9 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
         shape = tuple(shown.shape)
         shown._write(_fitted(_trimmed(cast(new, x.dtype), len(shape)), shape))
         return
-    if new.dtype is not x.dtype and not new._weak and not (masked and new.numel() == 1):
+    alone = all(index.ndim == 0 and not _is_mask(index) for _, index in plan.arrays)
+    cast_anyway = new._weak or alone or (masked and new.numel() == 1)
+    if new.dtype is not x.dtype and not cast_anyway:
         raise RuntimeError(
             "Index put requires the source and destination dtypes match, got "
             f"{x.dtype.type_name} for the destination and {new.dtype.type_name} for the source."

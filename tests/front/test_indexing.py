@@ -362,6 +362,36 @@ def test_compiled_values_under_a_mask_are_counted():
         function(mine, mine > 2, numbers(graphc, 2))
 
 
+def test_compiled_positions_are_checked_only_where_they_are_read():
+    def program(x, table, index):
+        x[:, 1] = table[index - 5]
+        x[0, -1] = table[index.sum() - 17]
+        return x * 2
+
+    def run(t, function, *places):
+        return function(numbers(t, 3, 4), numbers(t, 3) * 10, t.tensor(places))
+
+    function = compiled(program)
+    agree(run(graphc, function, 5, 7, 6), run(torch, program, 5, 7, 6))
+    with pytest.raises(IndexError):
+        run(graphc, function, 5, 8, 5)
+
+
+def test_compiled_element_at_a_position_that_varies():
+    def program(x, index, value):
+        x[index] += 1
+        x[index, 1:] = value
+        return x[index] * 2
+
+    function = compiled(program)
+    for at in (0, 2, -1):
+        mine, other = numbers(graphc, 3, 4), numbers(torch, 3, 4)
+        ours = function(mine, graphc.tensor(at), graphc.tensor([1, 2, 3]))
+        agree(ours, program(other, torch.tensor(at), torch.tensor([1, 2, 3])))
+        agree(mine, other)
+    assert len(function.receipts) == 1
+
+
 OUTSIDE = [
     lambda t, x: x[t.tensor([3])],
     lambda t, x: x[t.tensor([-4])],
