@@ -390,7 +390,7 @@ def _empty(y: Tensor, x: Tensor) -> Tensor:
 
 
 def _all_rows(y: Tensor, variables: tuple[Tensor, ...], create_graph: bool) -> tuple[Tensor, ...]:
-    from graphc.func.gradients import unit_vectors
+    from graphc.func.jacobians import unit_vectors
     from graphc.func.mapping import vmap
 
     if not y.requires_grad or not y.numel():
@@ -408,7 +408,7 @@ def _all_rows(y: Tensor, variables: tuple[Tensor, ...], create_graph: bool) -> t
 
 
 def _by_columns(func: Function, given: tuple[Tensor, ...], nested: bool, create_graph: bool) -> Any:
-    from graphc.func.gradients import jacfwd
+    from graphc.func.jacobians import jacfwd
 
     numbers = tuple(range(len(given))) if nested else 0
     inputs = given if create_graph else tuple(x.detach() for x in given)

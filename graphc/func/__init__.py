@@ -1,15 +1,7 @@
 """Functions of functions: gradients, Jacobians, and vectorisation over examples."""
 
-from graphc.func.gradients import (
-    grad,
-    grad_and_value,
-    hessian,
-    jacfwd,
-    jacrev,
-    jvp,
-    linearize,
-    vjp,
-)
+from graphc.func.gradients import grad, grad_and_value, jvp, linearize, vjp
+from graphc.func.jacobians import hessian, jacfwd, jacrev
 from graphc.func.mapping import vmap
 from graphc.func.modules import functional_call, stack_module_state
 

@@ -44,7 +44,7 @@ def vmap(
         raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
     name = getattr(func, "__name__", type(func).__name__)
 
-    @functools.wraps(func, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
+    @functools.wraps(func, updated=())
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         leaves, tree = flatten(args)
         dims = _input_dims(name, in_dims, args, leaves)
