@@ -50,8 +50,8 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
     if n == 0:
         one = FUNCTIONS["eye"](input.shape[-1], dtype=input.dtype)
         never = apply(OPS["gt"], (one, 1), {})
-        result = apply(OPS["where"], (never, input, one), {})  # of the input's shape, on its tape
-        return apply(OPS["sign"], (result,), {}) if input.requires_grad else result  # a constant
+        ones = apply(OPS["where"], (never, input, one), {})  # of the input's shape, on its tape
+        return apply(OPS["sign"], (ones,), {}) if input.requires_grad else ones  # a constant
     if n < 0:
         from graphc import linalg
 
