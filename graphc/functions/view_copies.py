@@ -79,7 +79,7 @@ for _name, _function in {
 _copying("narrow", narrow, method=True)
 
 
-@tensor_function
+@tensor_function(out=True)
 def slice_scatter(
     input: Tensor,
     src: Tensor,
