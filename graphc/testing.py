@@ -297,7 +297,9 @@ def _drawn(shape: tuple[int, ...], low: Any, high: Any, dtype: DType) -> Tensor:
     made = empty(shape, dtype=dtype)
     if dtype.is_floating_point:
         made.uniform_(low, high)
-        return made.clamp(low, float(np.nextafter(high, low)))  # type: ignore[no-any-return]
+        kind = dtype.numpy.type
+        below = float(np.nextafter(kind(high), kind(low)))  # rounding may have reached the bound
+        return made.clamp(low, below)  # type: ignore[no-any-return]
     return made.random_(int(low), int(high))  # type: ignore[no-any-return]
 
 

@@ -1,11 +1,15 @@
 """What a tensor tells of itself: sizes, strides, memory, and what kind of tensor it is."""
 
+import math
 from typing import Any
 
-from graphc import layouts
+from graphc import dtypes, layouts
 from graphc.functions.dims import normalise_dim
+from graphc.functions.factory import filled, flat_slope
+from graphc.functions.promotion import cast
 from graphc.functions.registry import tensor_function
-from graphc.tensor import Tensor
+from graphc.ops import OPS
+from graphc.tensor import Tensor, apply
 
 method = tensor_function(public=False)
 
@@ -104,6 +108,9 @@ def data_ptr(self: Tensor) -> int:
     return int(self._array().__array_interface__["data"][0]) if self.numel() else 0
 
 
+tensor_function(data_ptr, name="const_data_ptr", public=False)
+
+
 @method
 def element_size(self: Tensor) -> int:
     """Bytes per element."""
@@ -196,6 +203,38 @@ def _itself(name: str, text: str) -> None:
 
 _itself("resolve_conj", "The tensor itself: no tensor is a lazy conjugate.")
 _itself("resolve_neg", "The tensor itself: no tensor is a lazy negation.")
+_itself("conj", "The tensor itself: real numbers are their own conjugates.")
+_itself("conj_physical", "The tensor itself: real numbers are their own conjugates.")
+_itself("real", "The tensor itself: all its numbers are real.")
+
+
+@tensor_function
+def imag(input: Tensor) -> Tensor:
+    """The imaginary parts. Raises RuntimeError: only complex tensors have them."""
+    raise RuntimeError(
+        f"imag is not implemented for tensors with non-complex dtypes: {input.dtype}"
+    )
+
+
+@tensor_function(out=True)
+def angle(input: Tensor) -> Tensor:
+    """The angle of each number in the complex plane: 0, pi for negative numbers, NaN for NaN."""
+    x = input if input.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
+    turned = apply(OPS["where"], (OPS["lt"](x, 0), filled((), math.pi, x.dtype), 0.0), {})
+    result = apply(OPS["where"], (apply(OPS["isnan"], (x,), {}), x.detach(), turned), {})
+    return flat_slope(result, x)
+
+
+@method
+def is_set_to(self: Tensor, tensor: Tensor) -> bool:
+    """Whether both tensors have the same elements in the same memory."""
+    return (
+        self._storage is tensor._storage
+        and self._type == tensor._type
+        and strides_of(self) == strides_of(tensor)
+        and storage_offset(self) == storage_offset(tensor)
+    )
+
 
 # --------------------------------------------------------------------------------------- properties
 
@@ -219,7 +258,10 @@ _PROPERTIES: dict[str, Any] = {
     "is_cpu": _kind("cpu"),
     **{
         f"is_{name}": _never(f"Whether the tensor is {name}; none is.")
-        for name in ("sparse", "sparse_csr", "quantized", "mkldnn", "meta", "nested", "mps", "xpu")
+        for name in (
+            *("sparse", "sparse_csr", "quantized", "mkldnn", "meta", "nested", "mps", "xpu"),
+            *("ipu", "maia", "mtia", "vulkan", "xla"),
+        )
     },
     "volatile": _never("False, as it is in PyTorch since 0.4."),
 }

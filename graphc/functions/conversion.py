@@ -270,7 +270,7 @@ _SPECIAL: dict[str, Any] = {
     "__int__": lambda self: int(_number(self)), "__float__": lambda self: float(_number(self)),
     "__complex__": lambda self: complex(_number(self)),
     "__repr__": _text, "__format__": _format, "__array__": _as_array,
-    "__array_wrap__": _from_array,
+    "__array_wrap__": _from_array, "__reversed__": lambda self: self.flip(0) if self.ndim else self,
 }  # fmt: skip
 for _name, _function in _SPECIAL.items():
     setattr(Tensor, _name, _function)

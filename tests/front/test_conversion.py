@@ -169,6 +169,13 @@ ATTRIBUTES = lines("""
     (t.is_tensor(t.ones(2)), t.is_tensor(3), t.is_storage(t.ones(2).untyped_storage()))
     (lambda x: (t.resolve_conj(x) is x, x.resolve_neg() is x))(t.ones(2))
     (t.numel(t.ones(2, 3)), t.ones(0, 3).numel(), t.ones(2, 3).nelement(), t.ones(2).ndimension())
+    t.angle(t.tensor([1.0, -2, -0.0, nan, inf, -inf]))
+    t.angle(t.tensor([1, -1]))
+    t.angle(t.tensor([True, False]))
+    (lambda x: (t.real(x) is x, t.conj(x) is x, x.conj_physical() is x))(t.ones(2))
+    t.imag(t.ones(2))
+    [x.item() for x in reversed(t.arange(3))]
+    (lambda x: (x.is_set_to(x.detach()), x.is_set_to(x[1:]), x.is_set_to(x.clone())))(t.ones(2))
     t.numel([1])
     t.is_floating_point(3)
     t.ones(2, 3).size(5)
