@@ -154,6 +154,11 @@ class inference_mode(_GradMode):  # noqa: N801
         return inference_mode(self._mode)
 
 
+def is_compiling() -> bool:
+    """Whether operations become a compiled graph: inside ``graphc.compile``, not ``vmap`` alone."""
+    return MODES.trace is not None and MODES.trace.unmapped() is not None
+
+
 def is_grad_enabled() -> bool:
     """Whether operations on this thread are recorded for ``backward``."""
     return MODES.grad

@@ -27,7 +27,7 @@ from graphc.functions.factory import (
 from graphc.functions.literals import from_data, frozen, refuse_negative_strides
 from graphc.functions.promotion import cast
 from graphc.functions.registry import tensor_function
-from graphc.modes import MODES
+from graphc.modes import MODES, is_compiling
 from graphc.ops import OPS
 from graphc.tensor import Array, Tensor, apply
 
@@ -63,7 +63,7 @@ def from_numpy(ndarray: Array) -> Tensor:
     """
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    if MODES.trace is not None:
+    if is_compiling():
         raise frozen("memory")
     refuse_negative_strides(ndarray)
     dtype = dtypes.from_numpy_dtype(ndarray.dtype)
@@ -89,7 +89,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     checked_device(device)
     if isinstance(data, Tensor):
         return data if kind is None else cast(data, kind)
-    if isinstance(data, np.ndarray) and MODES.trace is None:
+    if isinstance(data, np.ndarray) and not is_compiling():
         shared: Tensor = from_numpy(data)
         return shared if kind is None else cast(shared, kind)
     return from_data(data, kind)

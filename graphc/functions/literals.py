@@ -11,7 +11,7 @@ from graphc.dtypes import dtype as DType
 from graphc.errors import TraceError, user_location
 from graphc.functions.factory import filled
 from graphc.functions.promotion import cast
-from graphc.modes import MODES
+from graphc.modes import MODES, is_compiling
 from graphc.ops import OPS
 from graphc.tensor import Array, Tensor, apply
 
@@ -29,7 +29,7 @@ def frozen(what: str) -> TraceError:
 def from_data(data: Any, dtype: DType | None) -> Tensor:
     """A new tensor with a copy of what numbers, nested sequences or arrays hold."""
     if isinstance(data, np.ndarray):
-        if MODES.trace is not None:
+        if is_compiling():
             raise frozen("an array")
         return Tensor._make(_of_array(data, dtype))  # type: ignore[no-any-return]
     shape, flat = _flattened(data)

@@ -275,6 +275,15 @@ def test_what_is_shared_may_be_looked_at() -> None:
     same(program)
 
 
+def test_arrays_of_numpy_inside() -> None:
+    def program(t: Any) -> Any:
+        array, where = np.arange(3.0), np.array([2, 0])
+        made = [t.tensor, t.from_numpy, t.as_tensor]
+        return t.vmap(lambda x: [x + f(array) for f in made] + [x[where]])(numbers(t, 2, 3))
+
+    same(program)
+
+
 def test_an_operation_without_a_rule_is_applied_to_each_example() -> None:
     from graphc.func.batch_rules import MERGED, RULES
     from graphc.ir import OPS as ROWS
