@@ -204,6 +204,14 @@ CASES: Cases = {
                    t.special.polygamma(1, seq(t, 4).abs() + 1), t.special.logsumexp(seq(t, 4), 0),
                    t.special.xlogy(seq(t, 4), 2), t.special.log_softmax(seq(t, 4), 0)),
     ],
+    "exp_": [
+        lambda t: [getattr(t, f"{name}_")(seq(t, 4).abs() / 8 + 1) for name in (
+            "abs", "acosh", "exp", "sqrt", "neg", "square", "trunc", "sigmoid", "log", "deg2rad",
+            "i0", "nan_to_num", "sinc", "frac", "rsqrt", "erf")],
+        lambda t: (t.clamp_(seq(t, 4), 0, 1), t.clip_(seq(t, 4), 0, 1), seq(t, 4).clip_(max=0.5),
+                   t.clamp_min_(seq(t, 4), 0), t.round_(seq(t, 4), decimals=1),
+                   t.xlogy_(seq(t, 4).abs(), seq(t, 4).abs())),
+    ],
     "sum": [
         lambda t: (seq(t, 2, 3).sum(axis=0, keepdims=True), t.add(x1=seq(t, 2), x2=seq(t, 2)),
                    t.mean(a=seq(t, 2, 3), axis=1)),
