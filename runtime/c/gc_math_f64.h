@@ -1,8 +1,9 @@
 /* float64 functions of generated C as straight-line code, so that loops vectorise: exponentials,
- * logarithms, hyperbolic and trigonometric functions, erf and pow, within 4 units in the last place, most within 2.
- * Polynomials are near-minimax fits, their relative errors below 2^-59. The others are those of the
- * C library. 64-bit integers are only added and shifted left or without sign, which every SIMD
- * instruction set has. Included by gc_math.h. */
+ * logarithms, hyperbolic and trigonometric functions, erf and pow, within 4 units in the last
+ * place, most within 2. Polynomials are near-minimax fits, whose errors are small beside those of
+ * rounding. The other functions are those of the C library. But for the trigonometric ones, 64-bit
+ * integers are only added and shifted left or without sign, which every SIMD instruction set has.
+ * Included by gc_math.h. */
 #ifndef GC_MATH_F64_H
 #define GC_MATH_F64_H
 
