@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from graphc import dtypes
+from graphc.functions.creation import as_tensor
 from graphc.functions.promotion import Number, cast, common_dtype, operand, pointwise, promoted
 from graphc.functions.registry import FUNCTIONS, assign, tensor_function
 from graphc.ir import OPS
@@ -306,6 +307,17 @@ def _forward(function: Callable[..., Tensor]) -> Callable[..., Any]:
     return operator
 
 
+def _equating(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """``==`` and ``!=``: the only operators for which NumPy leaves an array to the tensor."""
+
+    def operator(self: Tensor, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            other = as_tensor(other)
+        return function(self, other) if _operable(other) else NotImplemented
+
+    return operator
+
+
 def _assigning(function: Callable[..., Tensor], name: str) -> Callable[..., Any]:
     def operator(self: Tensor, other: Any) -> Any:
         return assign(self, function(self, other), name) if _operable(other) else NotImplemented
@@ -330,7 +342,8 @@ def _operators() -> None:
     for old in ("div", "rdiv", "idiv"):  # PyTorch keeps Python 2's names
         setattr(Tensor, f"__{old}__", getattr(Tensor, f"__{old.replace('div', 'truediv')}__"))
     for name in COMPARISONS:
-        setattr(Tensor, f"__{name}__", _forward(_compare(name)))
+        operator = _equating if name in ("eq", "ne") else _forward
+        setattr(Tensor, f"__{name}__", operator(_compare(name)))
     for name, unary in (
         ("neg", _unary("neg", False)),
         ("pos", lambda self: self),

@@ -156,6 +156,8 @@ NUMPY = lines("""
     np.ones(2) + t.ones(2)
     t.add(t.ones(2), np.ones(2))
     t.ones(2) < np.ones(2)
+    t.tensor([1.0, 2]) == np.array([1, 3])
+    np.array([1, 3]) == t.tensor([1.0, 2])
 """)
 
 ATTRIBUTES = lines("""
@@ -349,6 +351,12 @@ def test_arrays_that_cannot_be_written_to() -> None:
         copied = graphc.tensor(array)
     copied.add_(1)
     assert array.tolist() == [0, 1, 2]
+
+
+def test_arrays_that_differ_are_told_elementwise() -> None:
+    """As ``==`` does in both libraries; PyTorch's ``!=`` asks whether the objects are two."""
+    assert (graphc.tensor([1.0, 2]) != np.array([1, 3])).tolist() == [False, True]
+    assert (np.array([1, 3]) != graphc.tensor([1.0, 2])).tolist() == [False, True]
 
 
 class Marked(np.ndarray):
