@@ -94,6 +94,7 @@ globals().update(functions.FUNCTIONS)
 globals().update({name: getattr(settings, name) for name in settings.__all__})
 
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
+newaxis = None
 
 __all__ = sorted(name for name in globals() if not name.startswith("_"))
 
