@@ -39,7 +39,7 @@ def _copied_bytes(target: DType) -> Callable[[Array], Array]:
     return lambda x: np.frombuffer(x.tobytes(), target.numpy).reshape(x.shape)
 
 
-def _both_ways(kind: DType, to_bits: str, to_float: str) -> None:
+def _both_ways(kind: DType) -> None:
     """The rows ``bits_of_f32`` and ``f32_of_bits``, and so for the other floats."""
     bits = _INTEGERS[kind.itemsize]
     values = spread((3, 4), -9, 9, np.float64)
@@ -50,26 +50,24 @@ def _both_ways(kind: DType, to_bits: str, to_float: str) -> None:
         read = arrays if target is bits else [np.asarray(_viewed(bits)(a)) for a in arrays]
         return lambda: [Sample((np.asarray(a),), differentiable=False) for a in read]
 
-    for name, source, target, text in (
-        (f"bits_of_{kind.short}", kind, bits, to_bits),
-        (f"{kind.short}_of_bits", bits, kind, to_float),
+    for name, source, target in (
+        (f"bits_of_{kind.short}", kind, bits),
+        (f"{kind.short}_of_bits", bits, kind),
     ):
         register(
             Op(
                 name,
                 _typed(name, source, target),
                 _viewed(target),
-                Scalar(text),
+                Scalar(f"gc_{name}({{0}})"),
                 samples=samples_of(target),
                 reference=_copied_bytes(target),
             )
         )
 
 
-_both_ways(dtypes.float32, "((gc_i32)gc_bits_f32({0}))", "gc_float_of((gc_u32){0})")
-_both_ways(dtypes.float64, "((gc_i64)gc_bits_f64({0}))", "gc_double_of((gc_u64){0})")
-_both_ways(dtypes.float16, "gc_bits_of_f16({0})", "gc_f16_of_bits({0})")
-_both_ways(dtypes.bfloat16, "gc_bits_of_bf16({0})", "gc_bf16_of_bits({0})")
+for _kind in (dtypes.float32, dtypes.float64, dtypes.float16, dtypes.bfloat16):
+    _both_ways(_kind)
 
 # ------------------------------------------------------------------------------------ view_dtype
 

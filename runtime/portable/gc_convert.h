@@ -57,7 +57,11 @@ GC_INLINE gc_f16 gc_f32_to_f16(float x) {
     return result;
 }
 
-/* The 16 bits that a value has in memory, and back. */
+/* The bits that a value has in memory, and back. */
+GC_INLINE gc_i32 gc_bits_of_f32(float x) { return (gc_i32)gc_bits_f32(x); }
+GC_INLINE gc_i64 gc_bits_of_f64(double x) { return (gc_i64)gc_bits_f64(x); }
+GC_INLINE float gc_f32_of_bits(gc_i32 bits) { return gc_float_of((gc_u32)bits); }
+GC_INLINE double gc_f64_of_bits(gc_i64 bits) { return gc_double_of((gc_u64)bits); }
 GC_INLINE gc_i16 gc_bits_of_f16(float x) { return (gc_i16)gc_f32_to_f16(x).bits; }
 GC_INLINE gc_i16 gc_bits_of_bf16(float x) { return (gc_i16)gc_f32_to_bf16(x).bits; }
 GC_INLINE float gc_f16_of_bits(gc_i16 bits) {

@@ -201,6 +201,12 @@ def call(name: str, args: list[Any]) -> Any:
         source, target = (from_short(s) for s in name.removeprefix("gc_").split("_to_"))
         value = np.asarray(args[0]).astype(source.numpy)
         return OPS["cast"].evaluate(value, dtype=target)
+    if "_of_" in name:  # bits of a float, and back
+        row = OPS[name.removeprefix("gc_")]
+        kind = from_short(name.removeprefix("gc_").replace("bits", "").replace("_of_", ""))
+        integer = np.dtype(f"int{8 * kind.itemsize}")
+        value = np.asarray(args[0]).astype(kind.numpy if row.name.startswith("bits") else integer)
+        return row.evaluate(value)
     if name == "gc_divisor":
         _, site, divisor, matters = args
         if np.any((np.asarray(divisor) == 0) & np.asarray(matters)):
