@@ -138,9 +138,9 @@ def _twice(t: Any, op: Any, process: Any, arguments: Any, given: list[Any]) -> l
     seeds = [cotangent(t, y, i).requires_grad_() for i, y in enumerate(outputs)]
     first = t.autograd.grad(outputs, inputs, seeds, create_graph=True, allow_unused=True)
     kept = [g for g in first if g is not None and g.requires_grad]
-    if not kept:
-        return []
-    weights = [cotangent(t, g, 7 + i) for i, g in enumerate(kept)]
     wanted = [*inputs, *seeds]
+    if not kept:  # a gradient that depends on nothing
+        return [t.zeros_like(x) for x in wanted]
+    weights = [cotangent(t, g, 7 + i) for i, g in enumerate(kept)]
     found = t.autograd.grad(kept, wanted, weights, allow_unused=True)
     return [t.zeros_like(x) if g is None else g for g, x in zip(found, wanted, strict=True)]
