@@ -584,7 +584,7 @@ def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
 
 def _alike(layouts: Sequence[Array], dtype: dtypes.dtype) -> Array:
     """Memory laid out as NumPy lays out a pointwise result of these: in the order of theirs."""
-    made = np.nditer(
+    made = np.nditer(  # type: ignore[call-overload]
         [*layouts, None],
         flags=["zerosize_ok"],
         op_flags=[["readonly"]] * len(layouts) + [["writeonly", "allocate"]],

@@ -24,5 +24,5 @@ NAMES = """
     sqrt_ square_ tan_ tanh_ trunc_ xlogy_
     """.split()
 
-setattr(Tensor, "clip_", Tensor.clamp_)  # noqa: B010 - mypy knows the declaration
+Tensor.clip_ = Tensor.clamp_  # type: ignore[attr-defined]
 FUNCTIONS.update({name: getattr(Tensor, name) for name in NAMES})
