@@ -100,11 +100,11 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> Parts:
 @tensor_function
 def tensor_split(
     input: Tensor, indices_or_sections: Any = None, dim: int = 0, *,
-    indices: Any = None, sections: Any = None,
+    indices: Any = None, sections: Any = None, tensor_indices_or_sections: Tensor | None = None,
 ) -> Parts:  # fmt: skip
     """Views cut before each of the indices, or into so many parts of almost one size."""
     given = indices_or_sections
-    for named in (indices, sections):
+    for named in (indices, sections, tensor_indices_or_sections):
         given = named if named is not None else given
     return _split_anywhere("tensor_split", input, given, dim)
 
