@@ -88,8 +88,9 @@ def pdist(input: Tensor, p: float = 2) -> Tensor:
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
     count = input.shape[0]
-    if count < 2:
-        return FUNCTIONS["zeros"](0, dtype=input.dtype)  # type: ignore[no-any-return]
+    if count < 2:  # no pairs, but on the tape
+        none = FUNCTIONS["narrow"](input, 0, 0, 0)
+        return _between(none, none, p)
     pairs = FUNCTIONS["triu_indices"](count, count, 1)
     first, second = (FUNCTIONS["index_select"](input, 0, pairs[i]) for i in (0, 1))
     return _between(first, second, p)

@@ -1,6 +1,7 @@
 """Layers as functions: ``import graphc.nn.functional as F``."""
 
 from graphc.errors import unknown_name
+from graphc.functions.distances import pdist
 from graphc.nn.functional.activation import (
     celu,
     elu,
@@ -167,6 +168,7 @@ __all__ = [
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pdist",
     "poisson_nll_loss",
     "prelu",
     "relu",
