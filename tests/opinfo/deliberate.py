@@ -90,6 +90,13 @@ ENTRIES: tuple[Entry, ...] = (
         "",
         "PyTorch's gradient is that of the places written to, and 0 at the others: the reverse",
     ),
+    Entry(
+        "narrow_copy",
+        "forms",
+        "int64|bool",
+        r", (1|2|-1), ",
+        "PyTorch copies bytes into out= as if it were contiguous",
+    ),
 )
 
 # Of all names: errors that only PyTorch has cause for, by a part of their text.
