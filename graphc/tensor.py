@@ -407,12 +407,7 @@ class Tensor(Arithmetic):
                 f"{what} that requires grad is being used in an in-place operation. "
                 "Wrap the update in graphc.no_grad()."
             )
-        if _repeats(me._layout(), me._view):
-            raise RuntimeError(
-                "unsupported operation: more than one element of the written-to tensor refers to "
-                "a single memory location. Please clone() the tensor before performing the "
-                "operation."
-            )
+        me._refuse_repeats()
         tracked = MODES.grad and (
             new._tracked() or me._tracked() or (base._node is not None and not cut)
         )
@@ -445,6 +440,15 @@ class Tensor(Arithmetic):
             from graphc.autograd.hooks import move_retained
 
             move_retained(self, before)
+
+    def _refuse_repeats(self) -> None:
+        """Raises RuntimeError where several elements share one place."""
+        if _repeats(self._layout(), self._view):
+            raise RuntimeError(
+                "unsupported operation: more than one element of the written-to tensor refers to "
+                "a single memory location. Please clone() the tensor before performing the "
+                "operation."
+            )
 
     def __apply__(self, op: Op, operands: Sequence[Any], attrs: Attrs) -> "Tensor":
         return apply(op, operands, attrs)

@@ -48,7 +48,9 @@ def _with_tensor(stem: str, place: int, without: int = 0) -> Naming:
 
 def _number_first(name: str) -> Naming:
     """Only where the first operand is a number."""
-    return lambda args, _named: None if isinstance(args[0], Tensor) else name
+    return lambda args, named: (
+        None if isinstance(args[0] if args else named.get("input"), Tensor) else name
+    )
 
 
 def _split(args: tuple[Any, ...], named: dict[str, Any]) -> str:

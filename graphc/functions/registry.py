@@ -178,5 +178,6 @@ def write_out(out: Tensor, result: Tensor, name: str) -> Tensor:
             f"({name} with out=)"
         )
     if out._type.shape != result._type.shape:
+        out._refuse_repeats()
         out.resize_(*result.shape)  # type: ignore[attr-defined]
     return out._write(cast(result, out.dtype))

@@ -22,6 +22,13 @@ class Entry(NamedTuple):
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
+        "Tensor.__setitem__",
+        "eager",
+        "",
+        "one_of_expanded",
+        "writing one element of an expanded tensor, which writes all of them, is refused",
+    ),
+    Entry(
         "mode",
         "eager forms compiled gradient compiled_gradient",
         "int64|uint8|bool|bfloat16|float16",

@@ -77,7 +77,8 @@ def _outcomes(name: str, mode: str, settings: Settings) -> Iterator[Outcome]:
 
 
 def _written(name: str, number: int, case: Case, mode: str) -> Iterator[Outcome]:
-    label = f"written case {number} of {name}"
+    known = case.program.__name__ != "<lambda>"
+    label = f"{name}: {case.program.__name__ if known else f'written case {number}'}"
     if mode == "eager":
         yield attempt(label, mode, "", lambda: _told(case, compiled=False))
     elif mode == "compiled" and case.compiled:

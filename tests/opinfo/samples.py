@@ -19,6 +19,8 @@ from tests.opinfo.names import UNTIED
 
 BY_NAME: dict[str, list[Any]] = {}
 for _info in op_db:
+    if _info.variant_test_name == "partial_views":
+        continue  # inputs that show a part of larger memory, which conversion does not carry over
     BY_NAME.setdefault(_info.name, []).append(_info)
 BY_ALIAS = {alias.name: _info for _info in op_db for alias in _info.aliases}
 

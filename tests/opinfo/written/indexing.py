@@ -117,6 +117,12 @@ def wider(t):
     return x
 
 
+def one_of_expanded(t):
+    x = t.zeros(1).expand(3)
+    x[0] = 1
+    return x
+
+
 VALUES = [
     lambda t, part: 7,
     lambda t, part: part * 2 + 1,
@@ -163,7 +169,8 @@ CASES: Cases = {
         failing(lambda t: seq(t, 3).__setitem__([0, 1], seq(t, 3))),
         failing(lambda t: seq(t, 3).__setitem__(t.tensor([True, False]), 1)),
         failing(lambda t: seq(t, 3).requires_grad_().__setitem__(0, 1)),
-        failing(lambda t: t.zeros(1).expand(3).__setitem__(0, 1)),
+        failing(lambda t: t.zeros(1).expand(3).__setitem__(slice(None), 1)),
+        eager(one_of_expanded),
         failing(lambda t: seq(t, 3).__setitem__(0, "a")),
     ],
     "where": [eager(lambda t: t.where(seq(t, 3, 4) > 0)), lambda t: t.where(seq(t, 3) > 0, 1, 2)],
