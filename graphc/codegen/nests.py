@@ -286,9 +286,10 @@ def up_to_empty_tables(nest: Nest) -> Nest:
     phases: list[Phase] = []
     for phase in nest.phases:
         body: list[Statement] = []
+        never = any(axis.extent == 0 for axis in (*nest.axes, *phase.axes))
         for statement in phase.body:
             body.append(statement)
-            if isinstance(statement, Index) and statement.limit == 0:
+            if isinstance(statement, Index) and statement.limit == 0 and not never:
                 phases.append(Phase(axes=phase.axes, body=tuple(body)))
                 return replace(nest, phases=tuple(phases))
         phases.append(phase)

@@ -364,6 +364,7 @@ _MATRICES = (
 )
 
 RULES: dict[str, Rule] = {
+    "independent": _first,
     **dict.fromkeys(_BY_ATTRIBUTE.split(), _dims),
     **dict.fromkeys(_MATRICES.split(), _broadcast),
     **dict.fromkeys(_ELEMENTWISE.split(), _broadcast),

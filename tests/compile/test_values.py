@@ -148,6 +148,15 @@ def test_shapes_and_values_that_depend_on_values(use: Any) -> None:
         assert_same(use(torch.tensor(data)), compiled(torch.tensor(data)))
 
 
+def test_nothing_of_nothing() -> None:
+    def f(x: Any) -> Any:
+        chosen = x[x > 0]
+        return chosen.norm(), chosen.sum() + 1, torch.linalg.vector_norm(chosen + 9)
+
+    compare(f, torch.zeros(0, 4))
+    compare(f, torch.zeros(3))
+
+
 def test_masked_gradient() -> None:
     def f(x: Any) -> Any:
         return (x[x > 0] ** 3).sum()
