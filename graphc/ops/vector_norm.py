@@ -135,6 +135,7 @@ VECTOR_NORM = composite(
     _norm_vjp,
     infer=_norm_type,
     numpy=_fast_norm,
+    wide=True,
     samples=_norm_samples,
     reference=_norm_reference,
 )

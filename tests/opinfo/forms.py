@@ -154,10 +154,9 @@ def _keywords(info: Any, call: Call) -> None:
     if isinstance(function, types.FunctionType) and function.__name__ == "<lambda>":
         return  # the names would be those of the lambda
     for schema in torch._C._jit_get_schemas_for_operator(f"aten::{info.name.replace('.', '_')}"):
-        names = [a.name for a in schema.arguments[: len(args)]]
+        names = [a.name.replace("self", "input") for a in schema.arguments[: len(args)]]
         if len(names) < len(args) or not names:
             continue
-        names[0] = "input" if names[0] == "self" else names[0]
         seed()
         try:
             expected = function(**dict(zip(names, args, strict=True)), **kwargs)
