@@ -43,7 +43,14 @@ from graphc.segments import Course
 from graphc.sharing import apart, extent
 from graphc.survey import PLAIN, Survey, survey
 from graphc.tensor import Tensor
-from graphc.tracing import NeedsBases, NumberInput, TensorInput, Trace, ValueNeededError
+from graphc.tracing import (
+    NeedsBases,
+    NeedsPlaces,
+    NumberInput,
+    TensorInput,
+    Trace,
+    ValueNeededError,
+)
 from graphc.trees import Tree, flatten, unflatten
 
 if TYPE_CHECKING:  # the back wing (jinja2, cffi) is loaded by the first compilation
@@ -124,11 +131,13 @@ class _Specialising:
         )
         if self.floats_stay:
             numbers = set()
-        use_bases = False
+        use_bases = self.places_known = False
         while True:
             try:
                 self._trace_once(use_bases, numbers)
                 return
+            except NeedsPlaces:
+                self.places_known = True
             except NeedsBases:
                 if use_bases:
                     raise SharedMemory from None
@@ -154,7 +163,10 @@ class _Specialising:
         start = time.perf_counter()
         self.numbers = numbers
         self.trace = trace = Trace(
-            use_bases=use_bases, floats_stay=self.floats_stay, names=self.names
+            use_bases=use_bases,
+            places_known=self.places_known,
+            floats_stay=self.floats_stay,
+            names=self.names,
         )
         self.course = Course(self.name, trace, self._arrays)
         if not self.whole:

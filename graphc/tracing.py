@@ -29,6 +29,10 @@ class NeedsBases(Exception):  # noqa: N818 - a signal to trace again, not an err
     """Memory shared by several inputs is written: trace again with views taken from their bases."""
 
 
+class NeedsPlaces(Exception):  # noqa: N818 - a signal to trace again, not an error
+    """``x[i]`` is written, where ``i`` varies: trace again for its value, so that it is a view."""
+
+
 class ValueNeededError(TraceError):
     """The program asks for the value of ``tensor``, which is known only when it runs."""
 
@@ -78,6 +82,7 @@ class Trace:
 
     use_bases: bool = False
     course: Answers | None = None  # None: the graph is whole, no value is known
+    places_known: bool = False  # x[i] with a traced number i is the view at the value of i
     floats_stay: bool = False  # item() gives a Python float, also where a symbol for one would do
     names: dict[int, str] = field(default_factory=dict)  # id of an eager tensor -> its name
     location: Location | None = None  # of what is traced now, if not the user's innermost line
@@ -86,6 +91,7 @@ class Trace:
     grad_owners: dict[int, Tensor] = field(default_factory=dict)  # id of a .grad -> its tensor
     touched: dict[int, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
     base_owners: dict[int, Tensor] = field(default_factory=dict)  # id of a base -> a view of it
+    stand_ins: dict[int, Any] = field(default_factory=dict)  # storages of copies for views
     results: "list[weakref.ref[Tensor]]" = field(default_factory=list)  # of operations
     _twins: dict[int, Tensor] = field(default_factory=dict)
     _kept: list[Any] = field(default_factory=list)  # keeps ids valid while the trace lives
@@ -193,11 +199,17 @@ class Trace:
             self._grads[id(twin)] = twin
 
     def wrote(self, base: Tensor) -> None:
+        if id(base._storage) in self.stand_ins:
+            raise NeedsPlaces("x[i] is written where i varies, and is a copy: use x[i] = ...")
         origin = base._origin
         if origin is not None:
             if origin._base is not None and (base._tracked() or origin._base._tracked()):
                 raise NeedsBases  # the tape of the whole base changes
             self._written[id(base)] = base
+
+    def stand_in(self, copy: Tensor) -> None:
+        """Remembers a copy that eager code would take as a view."""
+        self.stand_ins[id(copy._storage)] = copy._storage
 
     def set_attribute(self, where: dict[str, Any], name: str, value: Tensor) -> None:
         """A module attribute or buffer is set to a traced tensor; undone when the trace ends."""

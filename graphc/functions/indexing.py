@@ -92,7 +92,8 @@ def _item(item: Any) -> Any:
     wide = item.dtype in (dtypes.int64, dtypes.int32, dtypes.bool)
     if not wide and (item.ndim or item.dtype.is_floating_point):
         raise DimensionError("tensors used as indices must be long, int, byte or bool tensors")
-    if item.ndim or item.dtype is dtypes.bool or item._traced:
+    varies = MODES.trace is not None and not MODES.trace.places_known
+    if item.ndim or item.dtype is dtypes.bool or varies:
         return item
     return int(item._array())
 
@@ -304,13 +305,25 @@ def _gathered(shown: Tensor, way: Advanced) -> Tensor:
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
-    """``x[index]``: a view for ints, slices and None; a copy once tensors are among the index."""
+    """``x[index]``: a view for ints, slices and None; a copy once tensors are among the index.
+
+    In a trace a place that varies with each call makes a copy too. When that is written, which
+    would write ``x``, the trace starts again with the values of such places (see ``stand_in``).
+    """
     plan = _plan(x, index)
     shown = _basic(x, plan)
     if not plan.arrays:
         return shown
     way = _advanced(plan.shape, plan.arrays)
-    return apply(OPS["take"], (_gathered(shown, way), way.positions), {"dim": way.dim})
+    result = apply(OPS["take"], (_gathered(shown, way), way.positions), {"dim": way.dim})
+    if MODES.trace is not None and _is_place(plan):
+        MODES.trace.stand_in(result)
+    return result
+
+
+def _is_place(plan: Plan) -> bool:
+    """Whether all index tensors are single positions, so that eager code takes a view."""
+    return all(index.ndim == 0 and not _is_mask(index) for _, index in plan.arrays)
 
 
 # ------------------------------------------------------------------------------------ assignment
@@ -334,8 +347,7 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
         shape = tuple(shown.shape)
         shown._write(_fitted(_trimmed(cast(new, x.dtype), len(shape)), shape))
         return
-    alone = all(index.ndim == 0 and not _is_mask(index) for _, index in plan.arrays)
-    cast_anyway = new._weak or alone or (masked and new.numel() == 1)
+    cast_anyway = new._weak or _is_place(plan) or (masked and new.numel() == 1)
     if new.dtype is not x.dtype and not cast_anyway:
         raise RuntimeError(
             "Index put requires the source and destination dtypes match, got "

@@ -148,6 +148,28 @@ def test_shapes_and_values_that_depend_on_values(use: Any) -> None:
         assert_same(use(torch.tensor(data)), compiled(torch.tensor(data)))
 
 
+def test_a_place_that_varies() -> None:
+    @torch.compile
+    def read(x: Any, i: Any) -> Any:
+        return x[i] * 2, x[:, i]
+
+    @torch.compile
+    def write(x: Any, i: Any) -> Any:
+        x[i].add_(1)
+        part = x[1:, i]
+        part.mul_(2)
+        return part
+
+    for k in (0, 2, 1):
+        x, i = torch.arange(9.0).reshape(3, 3), torch.tensor(k)
+        assert_same(read._function(x, i), read(x, i))
+        wanted, found = x.clone(), x.clone()
+        assert_same(write._function(wanted, i), write(found, i))
+        assert_same(wanted, found)
+    assert len(read.receipts) == 1
+    assert len(write.receipts) == 3  # for each place a course
+
+
 def test_nothing_of_nothing() -> None:
     def f(x: Any) -> Any:
         chosen = x[x > 0]
