@@ -109,7 +109,7 @@ LINES: list[Line] = [
         {a}.permute(tuple(range({a}.ndim))[::-1])
         {a}.unsqueeze({d})
         {a}.squeeze()
-        {a}.view(-1)
+        {a}.contiguous().view(-1)
         {a}[{i}]
         {a}[..., {i}]
         {a}[1:]
