@@ -35,7 +35,7 @@ from graphc.activations import (
     threshold_,
 )
 from graphc.autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
-from graphc.compile import compile
+from graphc.compiler.function import compile
 from graphc.config import get_num_threads, set_num_threads
 from graphc.device import device
 from graphc.dtypes import (

@@ -28,7 +28,7 @@ from graphc.backends.c import (
     open_cache,
 )
 from graphc.backends.c.cache import default_root
-from graphc.compile import compile as graphc_compile
+from graphc.compiler.function import compile as graphc_compile
 from graphc.resources import ResourceError, resources
 from graphc.tensor import Tensor
 

@@ -67,7 +67,7 @@ class NumberInput:
 
 
 class Answers(Protocol):
-    """Finds values while tracing: :class:`graphc.segments.Course`."""
+    """Finds values while tracing: :class:`graphc.compiler.segments.Course`."""
 
     def answer(self, node: Node, text: str) -> "np.ndarray[Any, Any]": ...
 

@@ -392,7 +392,7 @@ def test_training_flags() -> None:
 def test_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    monkeypatch.setattr(sys.modules["graphc.compile"], "LIMIT", 3)
+    monkeypatch.setattr(sys.modules["graphc.compiler.function"], "LIMIT", 3)
     f = torch.compile(lambda x, n: x * n)
     for n in (1, 2, 3):
         f(r(2), n)

@@ -7,8 +7,8 @@ import pytest
 
 import graphc as torch
 from graphc import nn
+from graphc.compiler.receipts import Receipt
 from graphc.ir_text import parse_graph
-from graphc.receipts import Receipt
 from tests.compile.programs import loss_of, normalised, scaled, update
 
 

@@ -78,6 +78,9 @@ _ROWS = {
     "lshift": "bitwise_left_shift",
     "truncdiv": "trunc_divide",
     "floordiv": "floor_divide",
+    "mantissa": "frexp_mantissa",
+    "exponent": "frexp_exponent",
+    **{f"{kind}{order}": f"bessel_{kind}{order}" for kind in "jy" for order in "01"},
 }
 
 

@@ -1,8 +1,8 @@
 """What a specialisation assumed of the world outside its arguments, checked at every call.
 
-A :class:`Guard` evaluates the expressions that :mod:`graphc.survey` found and compares. What lies
-in modules is checked through one counter that any change to any module advances, and in full only
-after it has moved.
+A :class:`Guard` evaluates the expressions that :mod:`graphc.compiler.survey` found and compares.
+What lies in modules is checked through one counter that any change to any module advances, and in
+full only after it has moved.
 """
 
 import enum
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from graphc.compiler.survey import PLAIN, VALUES, Check, Survey
 from graphc.nn.module import STRUCTURE
-from graphc.survey import PLAIN, VALUES, Check, Survey
 from graphc.tensor import Tensor
 
 _GONE = (KeyError, IndexError, AttributeError, ValueError, TypeError)

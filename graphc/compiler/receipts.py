@@ -9,7 +9,7 @@ from graphc import config
 from graphc.ir import Graph
 
 if TYPE_CHECKING:  # the back wing (jinja2, cffi) is loaded by the first compilation
-    from graphc.executable import Executable
+    from graphc.compiler.executable import Executable
 
     Programs = Mapping[str, Executable]  # by part: the segments before the last, FORWARD, BACKWARD
 

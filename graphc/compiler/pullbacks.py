@@ -7,8 +7,8 @@ import numpy as np
 
 from graphc.autograd.backward import run_backward
 from graphc.autograd.hooks import Cotangents, deliver
+from graphc.compiler.executable import Executable
 from graphc.errors import TraceError, user_location
-from graphc.executable import Executable
 from graphc.ir import INPUT, Graph, Node, TensorType, topological
 from graphc.modes import MODES
 from graphc.passes import run_pipeline

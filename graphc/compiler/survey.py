@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from graphc.compiler.places import Place
 from graphc.device import device
 from graphc.dtypes import dtype
 from graphc.errors import TraceError
 from graphc.generator import Generator, default_generator
 from graphc.nn.module import Module
 from graphc.optim.optimizer import Optimizer
-from graphc.places import Place
 from graphc.tensor import Size, Tensor
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))

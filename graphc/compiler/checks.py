@@ -5,11 +5,9 @@ from typing import Any
 import numpy as np
 
 from graphc import dtypes
-from graphc.guards import alike, compared, same_value
-from graphc.ir import TensorType
-from graphc.lines import MISS, Code
-from graphc.modes import MODES
-from graphc.plan import (
+from graphc.compiler.guards import alike, compared, same_value
+from graphc.compiler.lines import MISS, Code
+from graphc.compiler.plan import (
     Argument,
     Captured,
     GradOf,
@@ -20,8 +18,10 @@ from graphc.plan import (
     Source,
     TensorPlan,
 )
-from graphc.sharing import address_reader, apart, bytes_of, extent
-from graphc.survey import VALUES
+from graphc.compiler.sharing import address_reader, apart, bytes_of, extent
+from graphc.compiler.survey import VALUES
+from graphc.ir import TensorType
+from graphc.modes import MODES
 from graphc.tensor import Tensor
 from graphc.trees import Tree
 

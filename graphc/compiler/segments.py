@@ -31,7 +31,7 @@ from graphc.passes.partition import between, extract
 from graphc.tracing import Trace, suspended
 
 if TYPE_CHECKING:  # the back wing (jinja2, cffi) is loaded by the first compilation
-    from graphc.executable import Executable
+    from graphc.compiler.executable import Executable
 
 Array = np.ndarray[Any, Any]
 _COSTLY = (Contract, Host, Named, Reduce, Scatter)
@@ -116,7 +116,7 @@ class Course:
         return answer
 
     def _compute(self, node: Node, inputs: list[Node]) -> None:
-        from graphc.executable import Executable
+        from graphc.compiler.executable import Executable
 
         starts = [*inputs, *self.nodes]
         outputs = (node, *self._kept(node, starts))

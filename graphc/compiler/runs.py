@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from graphc.checks import Checks
+from graphc.compiler.checks import Checks
+from graphc.compiler.plan import Fixed, Input, NumberPlan, Output, Result, TensorPlan, ViewOf
+from graphc.compiler.segments import Course
+from graphc.compiler.sharing import address_reader
 from graphc.generator import _LOCK as RANDOM_LOCK
 from graphc.modes import MODES
 from graphc.nn.module import STRUCTURE
-from graphc.plan import Fixed, Input, NumberPlan, Output, Result, TensorPlan, ViewOf
-from graphc.segments import Course
-from graphc.sharing import address_reader
 from graphc.tape import ending_node
 from graphc.tensor import Tensor, View
 

@@ -10,16 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graphc.dispatch import Dispatch
-from graphc.errors import TraceError
-from graphc.generator import Generator, default_generator
-from graphc.guards import Guard
-from graphc.ir import Graph, Node, topological
-from graphc.modes import MODES
-from graphc.naming import argument_names, name_after_source
-from graphc.nn.parameter import Parameter
-from graphc.places import MISSING, Change, Place, restored
-from graphc.plan import (
+from graphc.compiler.dispatch import Dispatch
+from graphc.compiler.guards import Guard
+from graphc.compiler.naming import argument_names, name_after_source
+from graphc.compiler.places import MISSING, Change, Place, restored
+from graphc.compiler.plan import (
     NUMBER_LEAF,
     TENSOR_LEAF,
     Argument,
@@ -38,10 +33,15 @@ from graphc.plan import (
     ViewOf,
     result_tree,
 )
-from graphc.receipts import BACKWARD, FORWARD, Receipt, receipt
-from graphc.segments import Course
-from graphc.sharing import apart, extent
-from graphc.survey import PLAIN, Survey, survey
+from graphc.compiler.receipts import BACKWARD, FORWARD, Receipt, receipt
+from graphc.compiler.segments import Course
+from graphc.compiler.sharing import apart, extent
+from graphc.compiler.survey import PLAIN, Survey, survey
+from graphc.errors import TraceError
+from graphc.generator import Generator, default_generator
+from graphc.ir import Graph, Node, topological
+from graphc.modes import MODES
+from graphc.nn.parameter import Parameter
 from graphc.tensor import Tensor
 from graphc.tracing import (
     NeedsBases,
@@ -54,8 +54,8 @@ from graphc.tracing import (
 from graphc.trees import Tree, flatten, unflatten
 
 if TYPE_CHECKING:  # the back wing (jinja2, cffi) is loaded by the first compilation
-    from graphc.executable import Executable
-    from graphc.pullbacks import Differentiated
+    from graphc.compiler.executable import Executable
+    from graphc.compiler.pullbacks import Differentiated
 
 _ROOT = re.compile(r"\br\[(\d+)\]")
 
@@ -449,7 +449,7 @@ class _Specialising:
     # ---------------------------------------------------------------------------------------- make
 
     def make(self, reason: str) -> Specialisation:
-        from graphc.executable import Executable
+        from graphc.compiler.executable import Executable
 
         draws = random.getstate(), np.random.get_state(legacy=False)
         self.traced()
@@ -590,7 +590,7 @@ class _Specialising:
     def _differentiate(
         self, graph: Graph, tracked: dict[int, Tensor], leaves_made: Iterable[int]
     ) -> "Differentiated":
-        from graphc.pullbacks import CompiledBackward, Differentiated
+        from graphc.compiler.pullbacks import CompiledBackward, Differentiated
 
         if not tracked:
             return Differentiated(None, self._cut(graph, len(graph.inputs))[0], {})

@@ -9,11 +9,11 @@ the same checks says in words which one fails.
 from string import Formatter
 from typing import Any, NamedTuple
 
-from graphc.checks import GUARD, Checks
-from graphc.guards import Guard
-from graphc.lines import Code
-from graphc.plan import Plan
-from graphc.runs import Run
+from graphc.compiler.checks import GUARD, Checks
+from graphc.compiler.guards import Guard
+from graphc.compiler.lines import Code
+from graphc.compiler.plan import Plan
+from graphc.compiler.runs import Run
 
 
 class Dispatch:

@@ -1,21 +1,22 @@
 """The plan of a specialisation's calls: what it assumes, does, and gives.
 
-:mod:`graphc.specialise` makes one from a trace, :mod:`graphc.dispatch` turns it into a function.
+:mod:`graphc.compiler.specialise` makes one from a trace, :mod:`graphc.compiler.dispatch` turns it
+into a function.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from graphc.guards import Guard
+from graphc.compiler.guards import Guard
 from graphc.ir import TensorType
 from graphc.tensor import Tensor, View
 from graphc.trees import Tree
 
 if TYPE_CHECKING:
-    from graphc.executable import Executable
-    from graphc.pullbacks import CompiledBackward
-    from graphc.segments import Course
+    from graphc.compiler.executable import Executable
+    from graphc.compiler.pullbacks import CompiledBackward
+    from graphc.compiler.segments import Course
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """``graphc.compile``: the same program, traced once per kind of call and run as one native call.
 
 A call looks for a *specialisation* whose assumptions hold (types of the arguments, grad mode, and
-everything the function reads from outside: :mod:`graphc.guards`). If there is none it traces the
-function, compiles the graph (:mod:`graphc.specialise`), and leaves a receipt that says why.
+everything the function reads from outside: see ``guards``). If there is none it traces the
+function, compiles the graph (see ``specialise``), and leaves a receipt that says why.
 """
 
 import copy
@@ -13,10 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphc.lines import MISS
-from graphc.modes import MODES
-from graphc.nn.module import Module
-from graphc.receipts import (
+from graphc.compiler.lines import MISS
+from graphc.compiler.receipts import (
     Receipt,
     Stage,
     all_sources,
@@ -25,11 +23,13 @@ from graphc.receipts import (
     report,
     write_stages,
 )
-from graphc.specialise import SharedMemory, Specialisation, specialise
+from graphc.compiler.specialise import SharedMemory, Specialisation, specialise
+from graphc.modes import MODES
+from graphc.nn.module import Module
 from graphc.trees import flatten
 
 if TYPE_CHECKING:  # the back wing (jinja2, cffi) is loaded by the first compilation
-    from graphc.executable import Stages
+    from graphc.compiler.executable import Stages
 
 LIMIT = 64  # specialisations of one function; beyond that something changes at every call
 
