@@ -185,7 +185,7 @@ INTERNAL |= {"exp_parts", "log_parts", "log_of_parts", "log_edges", "expm1_insid
 INTERNAL |= {"erf_near", "erfc_far", "upper", "product_rest", "quarter_turns", "sin_reduced"}
 INTERNAL |= {"cos_reduced", "sin_of_quarters"}
 # Of other arities or argument types than the tables know; their rows test them as generated C.
-INTERNAL |= {"where", "nextafter", "polygamma", "exponent", "mantissa"}
+INTERNAL |= {"where", "nextafter", "polygamma", "exponent", "mantissa", "bits_of"}
 # Compared by their absolute error, or away from where SciPy is the less accurate: below.
 OSCILLATING = ("j0", "j1", "y0", "y1")
 PAIRED = ("zeta", "gammainc", "gammaincc")
