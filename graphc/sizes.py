@@ -267,8 +267,11 @@ def _divided(value: Int, divisor: Int) -> tuple[Int, Int]:
                 quotient[atom] = c // divisor
             else:
                 rest[atom] = c
-        left = _make(rest, const % divisor)
-        return _make(quotient, const // divisor), left
+        whole, left = const // divisor, _make(rest, const % divisor)
+        low = bounds(left)[0]
+        if low is not None and low < 0:  # 11 - i = 9 + (2 - i): the rest must not be negative
+            whole, left = whole + low // divisor, left - low // divisor * divisor
+        return _make(quotient, whole), left
     if len(divisor.terms) != 1 or divisor.const:
         return (1, 0) if value == divisor else (0, value)
     wanted, scale = divisor.terms[0]

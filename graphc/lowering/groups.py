@@ -161,9 +161,19 @@ class Grouping:
             mine = [(n, i) for n, i in reads if self.group.get(n) is other]
             if not mine or any(linear(index, read.shape) != place for read, index in mine):
                 continue
-            if not self._between(group, other):
+            apart = self._reads_other_rows(group, other) or self._reads_other_rows(other, group)
+            if not apart and not self._between(group, other):
                 group = self._merge(group, other)
         return group
+
+    def _reads_other_rows(self, reader: Group, source: Group) -> bool:
+        """Whether a row of ``reader`` needs results of ``source`` of other rows than its own."""
+        rows = tuple(symbol(f"r{d}", size) for d, size in enumerate(reader.rows))
+        here = linear(rows, reader.rows)
+        return any(
+            self.group.get(node) is source and linear(index, node.shape) != here
+            for node, index in reader.reads
+        )
 
     def _between(self, a: Group, b: Group) -> bool:
         """Whether a third group lies on a path from one to the other."""

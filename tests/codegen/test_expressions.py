@@ -30,7 +30,7 @@ RENDER = Expressions(C, {"x": float32, "h": bfloat16})
         (-i - 3, "-i - 3"),
         (j * 2 - i * 3 + 1, "j*2 - i*3 + 1"),
         (floordiv(i + 3 * j, 5), "(j*3 + i) / 5"),
-        (floordiv(i - k, 3), "gc_floordiv_i64(i - k, 3)"),
+        (floordiv(i - symbol("free"), 3), "gc_floordiv_i64(i - free, 3)"),
         (mod(i + 3 * j, 7) * 4, "((j*3 + i) % 7)*4"),
         (n * n * 3 + i, "n*n*3 + i"),
         (t + 1, "t_ + 1"),

@@ -175,7 +175,7 @@ class _Maker:
         if any(step == 0 and n > 1 for step, n in zip(target.stride(), target.shape, strict=True)):
             return  # which of the elements that share a place is written last?
         place = target.untyped_storage().data_ptr()
-        others = (self.values[name] for name in names[1:] if name != names[0])
+        others = (self.values[name] for name in names[1:])
         if any(value.untyped_storage().data_ptr() == place for value in others):
             return  # PyTorch does not say what becomes of memory that is read while it is written
         detached = any(self.values[n].untyped_storage().data_ptr() == place for n in self.detached)

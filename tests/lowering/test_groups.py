@@ -181,6 +181,16 @@ def test_values_of_part_of_the_rows_do_not_join_the_rows() -> None:
     assert len(kernel_names(check(graph_of(build, (10, 4))))) == 2
 
 
+def test_a_sum_across_rows_waits_for_all_of_them() -> None:
+    def build(x: Node, y: Node) -> Node:
+        z = row.exp(x) + y
+        p = softmax(z)
+        down = row.reshape(row.sum(p * z, dims=(0,), keepdim=False), shape=(3, 1))
+        return row.sum(p * z, dims=(1,), keepdim=True) * y + down
+
+    assert len(kernel_names(check(graph_of(build, (1, 3), (3, 1))))) == 2
+
+
 def test_phases_of_one_depth_agree_on_when_a_value_is_known() -> None:
     def build(x: Node, y: Node, z: Node) -> Any:
         first = row.sqrt(row.sum(row.abs(x), dims=(0,), keepdim=False))
