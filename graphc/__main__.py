@@ -1,6 +1,7 @@
 """The command line: ``python -m graphc doctor`` and ``python -m graphc cache``."""
 
 import argparse
+import contextlib
 import os
 import platform
 import re
@@ -207,9 +208,12 @@ EXAMINATIONS: dict[str, Callable[[], Iterator[str]]] = {
 
 
 def _contents(cache: Cache) -> str:
-    files = [path for path in cache.root.rglob("*") if path.is_file() and not path.is_symlink()]
-    size = sum(path.stat().st_size for path in files)
-    return f"{len(files)} files, {size / 2**20:.1f} MB"
+    sizes = []
+    for path in cache.root.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # another process's, removed meanwhile
+            if path.is_file() and not path.is_symlink():
+                sizes.append(path.stat().st_size)
+    return f"{len(sizes)} files, {sum(sizes) / 2**20:.1f} MB"
 
 
 def show_cache(clear: bool) -> int:

@@ -8,9 +8,10 @@ import pytest
 
 import graphc
 from tests.front.outcomes import same_outcome
-from tests.opinfo.compare import same
 
 torch = pytest.importorskip("torch")
+from tests.opinfo.compare import same  # noqa: E402 - imports PyTorch itself
+
 pytestmark = pytest.mark.differential
 
 # ``t`` is the library, ``T`` its ``tensor``. Equal results, or exceptions of the same kind.

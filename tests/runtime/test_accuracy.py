@@ -119,7 +119,7 @@ BINARY: dict[str, Reference] = {
 OTHERS = {
     "oscillating: no relative accuracy at zeros": "bessel_j0 bessel_j1 bessel_y0 bessel_y1",
     "exact copies, bits and parts of numbers": "clone stop_gradient undifferentiable "
-    "frexp_mantissa nextafter cast bits_of_f32",
+    "frexp_mantissa nextafter cast bits_of_f32 independent",
     "checked on their own domain with their rows": "gammainc gammaincc zeta polygamma",
     "a choice between given numbers": "clamp_max clamp_min heaviside where",
 }
