@@ -72,7 +72,8 @@ DIV = binary(
     "div",
     Scalar("({0} / {1})", cost=4),
     np.true_divide,
-    lambda g, y, _a, b: (lambda: g / b, lambda: -(g * (y / b))),
+    # Not by y: programs divide, and then write into the result.
+    lambda g, _y, a, b: (lambda: g / b, lambda: -(g * ((a / b) / b))),
     domains=((-3, 3), (0.5, 3)),
 )
 NEG = unary(

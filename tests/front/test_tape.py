@@ -148,3 +148,15 @@ def test_errors_name_the_operation_the_shapes_and_the_line() -> None:
 def test_unknown_names_suggest_the_nearest() -> None:
     with pytest.raises(AttributeError, match="matmul"):
         graphc.matmull  # noqa: B018
+
+
+def test_a_quotient_may_be_written() -> None:
+    a, b = (
+        torch.tensor([1.0, 2.0], requires_grad=True),
+        torch.tensor([2.0, 4.0], requires_grad=True),
+    )
+    y = a / b
+    y += 1
+    y.sum().backward()
+    assert a.grad.tolist() == [0.5, 0.25]
+    assert b.grad.tolist() == [-0.25, -0.125]
