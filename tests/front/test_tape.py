@@ -152,8 +152,8 @@ def test_unknown_names_suggest_the_nearest() -> None:
 
 def test_a_quotient_may_be_written() -> None:
     a, b = (
-        torch.tensor([1.0, 2.0], requires_grad=True),
-        torch.tensor([2.0, 4.0], requires_grad=True),
+        graphc.tensor([1.0, 2.0], requires_grad=True),
+        graphc.tensor([2.0, 4.0], requires_grad=True),
     )
     y = a / b
     y += 1
