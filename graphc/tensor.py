@@ -238,6 +238,8 @@ class Tensor(Arithmetic):
 
     def _sync(self) -> None:
         """A view catches up with in-place writes through its base or another view."""
+        if MODES.trace is not None:
+            MODES.trace.catch_up(self)
         base = self._root()
         if base is not None and (base._node is not None or isinstance(base._value, Node)):
             current = base

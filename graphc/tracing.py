@@ -7,7 +7,7 @@ which inputs were written and which gradients were set.
 """
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -19,7 +19,7 @@ from graphc.ir import INPUT, Attrs, Builder, Graph, Node, Op, TensorType, topolo
 from graphc.modes import MODES
 from graphc.ops import OPS
 from graphc.passes.interpret import evaluate
-from graphc.tape import TapeNode, outer_node
+from graphc.tape import Storage, TapeNode, outer_node
 from graphc.tensor import Tensor
 
 UNREAD: Any = object()
@@ -30,7 +30,16 @@ class NeedsBases(Exception):  # noqa: N818 - a signal to trace again, not an err
 
 
 class NeedsPlaces(Exception):  # noqa: N818 - a signal to trace again, not an error
-    """``x[i]`` is written, where ``i`` varies: trace again for its value, so that it is a view."""
+    """``x[i]`` is read after ``x`` was written, where ``i`` varies: trace again for its value."""
+
+
+@dataclass
+class StandIn:
+    """A copy where eager code has a view: of memory ``root``, into which ``carry`` writes it."""
+
+    storage: Storage
+    root: Storage
+    carry: Callable[[Tensor], None]
 
 
 class ValueNeededError(TraceError):
@@ -91,7 +100,7 @@ class Trace:
     grad_owners: dict[int, Tensor] = field(default_factory=dict)  # id of a .grad -> its tensor
     touched: dict[int, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
     base_owners: dict[int, Tensor] = field(default_factory=dict)  # id of a base -> a view of it
-    stand_ins: dict[int, Any] = field(default_factory=dict)  # storages of copies for views
+    stand_ins: dict[int, StandIn] = field(default_factory=dict)  # by id of their storage
     results: "list[weakref.ref[Tensor]]" = field(default_factory=list)  # of operations
     _twins: dict[int, Tensor] = field(default_factory=dict)
     _kept: list[Any] = field(default_factory=list)  # keeps ids valid while the trace lives
@@ -199,17 +208,28 @@ class Trace:
             self._grads[id(twin)] = twin
 
     def wrote(self, base: Tensor) -> None:
-        if id(base._storage) in self.stand_ins:
-            raise NeedsPlaces("x[i] is written where i varies, and is a copy: use x[i] = ...")
+        written = self.stand_ins.get(id(base._storage))
+        for other in self.stand_ins.values():
+            if other.root is base._storage:
+                other.storage.version += 1  # no longer what the view would show
+        if written is not None:
+            version = written.storage.version
+            written.carry(base)
+            written.storage.version = version  # it wrote itself
         origin = base._origin
         if origin is not None:
             if origin._base is not None and (base._tracked() or origin._base._tracked()):
                 raise NeedsBases  # the tape of the whole base changes
             self._written[id(base)] = base
 
-    def stand_in(self, copy: Tensor) -> None:
-        """Remembers a copy that eager code would take as a view."""
-        self.stand_ins[id(copy._storage)] = copy._storage
+    def catch_up(self, tensor: Tensor) -> None:
+        """Refuses a copy that stands for a view whose memory was written since."""
+        if id(tensor._storage) in self.stand_ins:
+            raise NeedsPlaces("x[i] is read after x was written, where i varies")
+
+    def stand_in(self, copy: Tensor, of: Tensor, carry: Callable[[Tensor], None]) -> None:
+        """Remembers a copy that eager code would take as a view, and how to write through it."""
+        self.stand_ins[id(copy._storage)] = StandIn(copy._storage, of._storage, carry)
 
     def set_attribute(self, where: dict[str, Any], name: str, value: Tensor) -> None:
         """A module attribute or buffer is set to a traced tensor; undone when the trace ends."""

@@ -188,6 +188,9 @@ class _Specialising:
             self._refuse_changed((args, kwargs), leaves)
             self.result_leaves, self.result_tree = flatten(result)
             self.result_leaves = [self._inside(leaf) for leaf in self.result_leaves]
+            for leaf in self.result_leaves:
+                if isinstance(leaf, Tensor):
+                    leaf._current()
             done = True
         finally:
             self.grad_mode_after = MODES.grad

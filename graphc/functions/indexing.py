@@ -307,8 +307,8 @@ def _gathered(shown: Tensor, way: Advanced) -> Tensor:
 def getitem(x: Tensor, index: Any) -> Tensor:
     """``x[index]``: a view for ints, slices and None; a copy once tensors are among the index.
 
-    In a trace a place that varies with each call makes a copy too. When that is written, which
-    would write ``x``, the trace starts again with the values of such places (see ``stand_in``).
+    In a trace a place that varies with each call makes a copy too. What is written into that is
+    written into ``x`` as well (see :class:`graphc.tracing.StandIn`).
     """
     plan = _plan(x, index)
     shown = _basic(x, plan)
@@ -317,7 +317,11 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     way = _advanced(plan.shape, plan.arrays)
     result = apply(OPS["take"], (_gathered(shown, way), way.positions), {"dim": way.dim})
     if MODES.trace is not None and _is_place(plan):
-        MODES.trace.stand_in(result)
+
+        def carry(new: Tensor) -> None:
+            shown._write(_placed(shown, plan, new, False))
+
+        MODES.trace.stand_in(result, shown, carry)
     return result
 
 

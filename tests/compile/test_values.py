@@ -160,14 +160,22 @@ def test_a_place_that_varies() -> None:
         part.mul_(2)
         return part
 
+    @torch.compile
+    def reread(x: Any, i: Any) -> Any:
+        part = x[i]
+        x.mul_(2)
+        return part + 1
+
     for k in (0, 2, 1):
         x, i = torch.arange(9.0).reshape(3, 3), torch.tensor(k)
+        assert_same(reread._function(x.clone(), i), reread(x.clone(), i))
         assert_same(read._function(x, i), read(x, i))
         wanted, found = x.clone(), x.clone()
         assert_same(write._function(wanted, i), write(found, i))
         assert_same(wanted, found)
     assert len(read.receipts) == 1
-    assert len(write.receipts) == 3  # for each place a course
+    assert len(write.receipts) == 1
+    assert len(reread.receipts) == 3  # for each place a course
 
 
 def test_nothing_of_nothing() -> None:
