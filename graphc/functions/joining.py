@@ -94,7 +94,9 @@ def cat(tensors: list[Tensor], dim: int = 0) -> Tensor:
     for i, x in enumerate(tensors):
         if not x.ndim:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
-    kept = [x for x in tensors if tuple(x.shape) != (0,)] or tensors[:1]  # as PyTorch ever did
+    rank = max(x.ndim for x in tensors)
+    # PyTorch has always let shape (0,) pass among tensors of any rank.
+    kept = [x for x in tensors if x.ndim == rank or tuple(x.shape) != (0,)]
     dtype = common_dtype(tensors)
     axis = normalise_dim(dim, kept[0].ndim)
     return apply(OPS["cat"], [cast(x, dtype) for x in kept], {"dim": axis})
