@@ -567,8 +567,9 @@ def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
             raise located(error, op.name, *tensors) from None
         if type(value) is not np.ndarray:
             value = np.asarray(value)
-        if not value.flags.c_contiguous and op.makes_memory:
-            value = np.ascontiguousarray(value)
+        if not value.flags.c_contiguous and op.put is None:
+            if op.makes_memory or any(_spread(x) for x in values):
+                value = np.ascontiguousarray(value)
     else:
         tensors = [trace.twin(t) for t in tensors]
         value = trace.apply(op, [t._current() for t in tensors], attrs)
@@ -577,7 +578,9 @@ def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
     if trace is not None:
         trace.results.append(weakref.ref(result))
         if isinstance(op.lower, Scalar) and not all(t._in_order() for t in tensors):
-            result._shadow_array = _alike([t._layout() for t in tensors], type_.dtype)
+            layouts = [t._layout() for t in tensors]
+            if not any(map(_spread, layouts)):
+                result._shadow_array = _alike(layouts, type_.dtype)
     if op.put is not None and tensors:
         _link(result, tensors[0], op, attrs)
     if MODES.grad and op.vjp is not None and type_.dtype.is_floating_point:
@@ -586,6 +589,11 @@ def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
                 result._node = record(op, tensors, attrs, result)
                 break
     return result
+
+
+def _spread(layout: Array) -> bool:
+    """Whether a dimension repeats what is in memory once; no order follows from such a layout."""
+    return any(step == 0 and n > 1 for step, n in zip(layout.strides, layout.shape, strict=True))
 
 
 def _alike(layouts: Sequence[Array], dtype: dtypes.dtype) -> Array:

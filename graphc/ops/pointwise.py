@@ -408,8 +408,7 @@ CAST = register(
 
 
 def _copy(x: Array) -> Array:
-    repeats = any(step == 0 and n > 1 for step, n in zip(x.strides, x.shape, strict=True))
-    return np.array(x, order="C" if repeats else "K")
+    return np.array(x)
 
 
 STOP_GRADIENT = register(

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import graphc
-from tests.front.outcomes import same_outcome
 
 torch = pytest.importorskip("torch")
-from tests.opinfo.compare import same  # noqa: E402 - imports PyTorch itself
+from tests.front.outcomes import same_outcome  # noqa: E402 - they import PyTorch themselves
+from tests.opinfo.compare import same  # noqa: E402
 
 pytestmark = pytest.mark.differential
 
