@@ -17,12 +17,3 @@ def save(counts: Counts) -> None:
     """Writes them, one line a name."""
     lines = [f"  {json.dumps(name)}: {json.dumps(counts[name])}" for name in counts]
     PLACE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-
-
-def recorded(name: str, mode: str) -> bool:
-    """Whether every sample of the name in that mode agreed."""
-    found = load().get(name)
-    if not found:
-        return False
-    passed, total = found.get(mode, [0, 0])
-    return passed == total

@@ -1,7 +1,6 @@
 """Every name of the tensor language against PyTorch, one test a name and mode.
 
 By default a few samples of a few dtypes; ``--opinfo full`` takes all of them (``make test-all``).
-What the last full run (``results.json``) recorded as unfinished may still fail; nothing else may.
 """
 
 import os
@@ -14,7 +13,6 @@ from tests.opinfo.modes import MODES
 from tests.opinfo.names import NAMES
 from tests.opinfo.operations import is_missing, is_tested, run_mode
 from tests.opinfo.outcomes import Settings
-from tests.opinfo.results import recorded
 
 pytestmark = pytest.mark.differential
 
@@ -35,13 +33,8 @@ def _kept_objects(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 def test_agrees_with_pytorch(name: str, mode: str, request: pytest.FixtureRequest) -> None:
     full = request.config.getoption("--opinfo") == "full"
     subset = SECOND_SUBSET if mode == "second" else SUBSET
-    unfinished = not recorded(name, mode)
-    if is_missing(name):
-        assert unfinished, f"{name} was there once"
-        pytest.xfail("graphc has no such name yet")
+    assert not is_missing(name), f"graphc has no {name}"
     report = run_mode(name, mode, Settings() if full else subset)
-    if report.failures and unfinished:
-        pytest.xfail(f"{report.passed} of {len(report.outcomes)} samples agree so far")
     shown = [f"{o.dtype} {o.sample[:300]}\n    {o.failure}\n{o.trace}" for o in report.failures]
     assert not shown, "\n".join(shown[:5])
 
