@@ -567,9 +567,9 @@ def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
             raise located(error, op.name, *tensors) from None
         if type(value) is not np.ndarray:
             value = np.asarray(value)
-        if not value.flags.c_contiguous and op.put is None:
-            if op.makes_memory or any(_spread(x) for x in values):
-                value = np.ascontiguousarray(value)
+        strided = op.put is None and not value.flags.c_contiguous
+        if strided and (op.makes_memory or any(_spread(x) for x in values)):
+            value = np.ascontiguousarray(value)
     else:
         tensors = [trace.twin(t) for t in tensors]
         value = trace.apply(op, [t._current() for t in tensors], attrs)
