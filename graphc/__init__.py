@@ -34,6 +34,7 @@ from graphc.activations import (
     threshold,
     threshold_,
 )
+from graphc.as_torch import install_as_torch, uninstall_as_torch
 from graphc.autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from graphc.compiler.function import compile
 from graphc.config import get_num_threads, set_num_threads

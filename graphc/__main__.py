@@ -1,10 +1,11 @@
-"""The command line: ``python -m graphc doctor`` and ``python -m graphc cache``."""
+"""The command line: ``python -m graphc doctor``, ``cache``, and ``run program.py``."""
 
 import argparse
 import contextlib
 import os
 import platform
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import numpy as np
 
 import graphc
 from graphc import config
+from graphc.as_torch import install_as_torch
 from graphc.backends.c import (
     Cache,
     CacheRefused,
@@ -233,6 +235,24 @@ def show_cache(clear: bool) -> int:
     return 0
 
 
+# ------------------------------------------------------------------------------- running a program
+
+
+def run_as_torch(program: str, arguments: Sequence[str], is_module: bool) -> int:
+    """Runs a program whose ``import torch`` means graphc, as ``python program.py`` would run it."""
+    if not is_module and not Path(program).exists():
+        print(f"python -m graphc run: there is no file {program!r}", file=sys.stderr)
+        return 2
+    install_as_torch()
+    sys.argv = [program, *arguments]
+    if is_module:
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = str(Path(program).resolve().parent)
+        runpy.run_path(program, run_name="__main__")
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m graphc", description="graphc's own tools")
     parser.add_argument("--version", action="version", version=f"graphc {graphc.__version__}")
@@ -240,7 +260,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("doctor", help="what graphc finds here, and whether compiled mode works")
     of_cache = commands.add_parser("cache", help="where compiled objects are, and how many")
     of_cache.add_argument("--clear", action="store_true", help="delete them")
+    of_run = commands.add_parser("run", help="run a program in which 'import torch' means graphc")
+    of_run.add_argument("-m", dest="is_module", action="store_true", help="it is a module's name")
+    of_run.add_argument("program")
+    of_run.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's own")
     options = parser.parse_args(arguments)
+    if options.command == "run":
+        return run_as_torch(options.program, options.arguments, options.is_module)
     if options.command == "doctor":
         return doctor()
     return show_cache(options.clear)
