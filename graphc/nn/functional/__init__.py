@@ -32,6 +32,7 @@ from graphc.nn.functional.activation import (
     tanhshrink,
     threshold,
 )
+from graphc.nn.functional.attention import scaled_dot_product_attention
 from graphc.nn.functional.linear import (
     bilinear,
     conv1d,
@@ -175,6 +176,7 @@ __all__ = [
     "relu6",
     "relu_",
     "rms_norm",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "silu",
