@@ -125,7 +125,8 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
 
 def _batch_sizes(lengths: "np.ndarray[Any, Any]", steps: int) -> "np.ndarray[Any, Any]":
     """How many sequences reach each step."""
-    return np.sum(lengths[None, :] > np.arange(steps)[:, None], axis=1, dtype=np.int64)
+    reached = lengths[None, :] > np.arange(steps)[:, None]
+    return reached.sum(axis=1).astype(np.int64)
 
 
 def _spread(flat: Tensor, places: Any, inside: Any, padding_value: float) -> Tensor:
