@@ -28,7 +28,7 @@ def _steps(view: View) -> list[tuple[str, dict[str, Any]]]:
     return [(op.name, dict(attrs)) for op, attrs in view]
 
 
-def _like(cls: type, shared: Tensor, requires_grad: bool) -> Tensor:
+def leaf_on(cls: type, shared: Tensor, requires_grad: bool) -> Tensor:
     """A leaf of a class on the memory of another tensor."""
     made: Tensor = cls._make(shared._value, shared._type, shared._storage)  # type: ignore[attr-defined]
     made._base, made._view = shared._base, shared._view
@@ -37,11 +37,11 @@ def _like(cls: type, shared: Tensor, requires_grad: bool) -> Tensor:
 
 
 def _rebuild(cls: type, array: Array, requires_grad: bool) -> Tensor:
-    return _like(cls, Tensor._make(array), requires_grad)
+    return leaf_on(cls, Tensor._make(array), requires_grad)
 
 
 def _rebuild_view(cls: type, base: Tensor, steps: Any, requires_grad: bool) -> Tensor:
-    return _like(cls, _replayed(base, steps), requires_grad)
+    return leaf_on(cls, _replayed(base, steps), requires_grad)
 
 
 def _reduce(self: Tensor, _protocol: Any) -> Any:
@@ -74,7 +74,7 @@ def _deep_copy(self: Tensor, memo: dict[int, Any]) -> Tensor:
         shared = Tensor._make(self._array().copy("K"), self._type)
     else:
         shared = _replayed(_copied_base(self._base, memo), _steps(self._view))
-    made = _like(type(self), shared, self._requires_grad)
+    made = leaf_on(type(self), shared, self._requires_grad)
     memo[id(self)] = made
     if self._grad is not None:
         made._grad = copy.deepcopy(self._grad, memo)
@@ -86,7 +86,7 @@ def _copied_base(base: Tensor, memo: dict[int, Any]) -> Tensor:
     """The copy of a base, whatever the tape says of it: only its memory is wanted."""
     if id(base) in memo:
         return memo[id(base)]  # type: ignore[no-any-return]
-    copied = _like(type(base), Tensor._make(base._array().copy("K"), base._type), False)
+    copied = leaf_on(type(base), Tensor._make(base._array().copy("K"), base._type), False)
     if base.is_leaf:
         copied._requires_grad = base._requires_grad
         memo[id(base)] = copied
@@ -99,7 +99,7 @@ def _copied_base(base: Tensor, memo: dict[int, Any]) -> Tensor:
 def _copy(self: Tensor) -> Tensor:
     """Another tensor on the same memory, with the same attributes."""
     shared = self.detach() if self._base is None else _replayed(self._base, _steps(self._view))
-    made = _like(type(self), shared, self.requires_grad)
+    made = leaf_on(type(self), shared, self.requires_grad)
     made.__dict__.update(self.__dict__)
     return made
 
