@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
+from graphc import dtypes
 from graphc.errors import GraphError
 from graphc.ir import INPUT, OPS, Attrs, Builder, Graph, Node, Op, TensorType, topological
 from graphc.sizes import Int
@@ -88,7 +89,11 @@ def apply_rule(
     """
     if op.vjp is None:
         return (None,) * len(xs)
-    parts = op.vjp(g, y, *xs, **attrs)
+    if op.wide and any(x.dtype in _HALVES for x in xs):
+        g, y, *operands = (_widened(x) for x in (g, y, *xs))
+    else:
+        operands = list(xs)
+    parts = op.vjp(g, y, *operands, **attrs)
     if len(parts) != len(xs):
         raise GraphError(f"the gradient of {op.name} gives {len(parts)} parts for {len(xs)} inputs")
     out: list[Any] = []
@@ -96,8 +101,17 @@ def apply_rule(
         if not want or part is None:
             out.append(None)
         else:
-            out.append(sum_to(part() if callable(part) else part, x.shape))
+            down = sum_to(part() if callable(part) else part, x.shape)
+            narrow = down.dtype is not x.dtype and x.dtype in _HALVES
+            out.append(OPS["cast"](down, dtype=x.dtype) if narrow else down)
     return tuple(out)
+
+
+_HALVES = (dtypes.float16, dtypes.bfloat16)
+
+
+def _widened(x: Any) -> Any:
+    return OPS["cast"](x, dtype=dtypes.float32) if x.dtype in _HALVES else x
 
 
 @dataclass(frozen=True)

@@ -219,6 +219,7 @@ class Op:
                Cotangents may have the broadcast shape: the driver sums them down.
     put        for views: ``(base, value, **attrs) -> base'``, the base with its view replaced
     reference  an independent implementation for tests (torch name or function)
+    wide       16-bit operands are computed in float32 and rounded once: so is the gradient
     """
 
     name: str
@@ -229,6 +230,7 @@ class Op:
     put: Callable[..., Any] | None = None
     samples: Callable[[], Iterable[Sample]] | None = None
     reference: Any = None
+    wide: bool = False
 
     def __call__(self, *operands: Any, **attrs: Any) -> Any:
         for operand in operands:

@@ -49,6 +49,7 @@ GELU = composite(
     _gelu,
     _gelu_vjp,
     numpy=_fast_gelu,
+    wide=True,
     samples=_samples({"approximate": "none"}, {"approximate": "tanh"}),
     reference=lambda x, *, approximate: _gelu_reference(x.astype(np.float64), approximate).astype(
         x.dtype
@@ -69,6 +70,7 @@ SILU = composite(
     lambda x: x * row.sigmoid(x),
     lambda g, _y, x: (_silu_part(g, x),),
     numpy=lambda x: x * sigmoid(x),
+    wide=True,
     samples=_samples(),
     reference="nn.functional.silu",
 )
@@ -93,6 +95,7 @@ SOFTPLUS = composite(
     "softplus",
     _softplus,
     _softplus_vjp,
+    wide=True,
     samples=_samples({"beta": 1, "threshold": 20}, {"beta": 2.0, "threshold": 1.0}),
     reference="nn.functional.softplus",
 )
@@ -106,6 +109,7 @@ LOG_SIGMOID = composite(
     "log_sigmoid",
     _log_sigmoid,
     lambda g, _y, x: (g * row.sigmoid(-x),),
+    wide=True,
     samples=_samples(),
     reference="nn.functional.logsigmoid",
 )
@@ -120,7 +124,14 @@ def _mish_vjp(g: Any, _y: Any, x: Any) -> tuple[Any]:
     return (g * (t + x * row.sigmoid(x) * (1 - t * t)),)
 
 
-MISH = composite("mish", _mish, _mish_vjp, samples=_samples(), reference="nn.functional.mish")
+MISH = composite(
+    "mish",
+    _mish,
+    _mish_vjp,
+    wide=True,
+    samples=_samples(),
+    reference="nn.functional.mish",
+)
 
 # ------------------------------------------------------------------------------- bent lines
 
@@ -135,6 +146,7 @@ ELU = composite(
     "elu",
     lambda x, *, alpha: row.where(row.gt(x, 0), x, row.expm1(x) * alpha),
     lambda g, _y, x, *, alpha: (row.where(row.gt(x, 0), g, g * row.exp(x) * alpha),),
+    wide=True,
     samples=_samples({"alpha": 1.0}, {"alpha": 0.3}),
     reference="nn.functional.elu",
 )

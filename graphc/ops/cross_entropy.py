@@ -303,6 +303,7 @@ NLL_LOSS = composite(
     _nll_vjp,
     infer=_type("nll_loss"),
     numpy=_fast_nll,
+    wide=True,
     samples=lambda: _samples(True),
     reference=_reference,
 )
@@ -312,6 +313,7 @@ CROSS_ENTROPY = composite(
     _cross_entropy_vjp,
     infer=_type("cross_entropy"),
     numpy=_fast_cross_entropy,
+    wide=True,
     samples=lambda: _samples(False),
     reference=_wide_reference,
 )

@@ -131,6 +131,7 @@ def _pointwise_loss(
         vjp,
         infer=infer,
         numpy=evaluate if numpy is not None else None,
+        wide=True,
         samples=samples,
         reference=wide,
     )

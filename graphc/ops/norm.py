@@ -176,6 +176,7 @@ BATCH_NORM = composite(
     _batch_norm_vjp,
     infer=_batch_norm_type,
     numpy=_fast_batch_norm,
+    wide=True,
     samples=_batch_norm_samples,
     reference=_batch_norm_reference,
 )
@@ -244,6 +245,7 @@ BATCH_NORM_INFERENCE = composite(
     _inference,
     _inference_vjp,
     infer=_inference_type,
+    wide=True,
     samples=_inference_samples,
     reference=_inference_reference,
 )
@@ -332,6 +334,7 @@ GROUP_NORM = composite(
     _group_norm_vjp,
     infer=_group_norm_type,
     numpy=_fast_group_norm,
+    wide=True,
     samples=_group_norm_samples,
     reference=_group_norm_reference,
 )
@@ -391,6 +394,7 @@ RMS_NORM = composite(
     _rms_norm,
     _rms_norm_vjp,
     infer=_rms_norm_type,
+    wide=True,
     samples=_rms_norm_samples,
     reference=lambda x, weight, *, dims, eps: np.asarray(
         x.astype(np.float64)

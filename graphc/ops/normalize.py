@@ -95,6 +95,7 @@ MEAN = composite(
     ),
     infer=_float_reduction("mean"),
     numpy=_fast_mean,
+    wide=True,
     samples=_samples,
     reference=lambda x, *, dims, keepdim: np.mean(
         x.astype(np.float64), axis=dims, keepdims=keepdim
@@ -134,6 +135,7 @@ VAR = composite(
     _var_vjp,
     infer=_float_reduction("var"),
     numpy=_fast_var,
+    wide=True,
     samples=lambda: _samples({"correction": 1}, {"correction": 0}, {"correction": 0.5}),
     reference=lambda x, *, dims, keepdim, correction: (
         ((x.astype(np.float64) - x.astype(np.float64).mean(dims, keepdims=True)) ** 2).sum(
@@ -190,6 +192,7 @@ SOFTMAX = composite(
     lambda g, y, _x, *, dim: (y * (g - row.sum(g * y, dims=(dim,), keepdim=True)),),
     infer=_along("softmax"),
     numpy=_fast_softmax,
+    wide=True,
     samples=_dim_samples,
 )
 
@@ -211,6 +214,7 @@ LOG_SOFTMAX = composite(
     lambda g, y, _x, *, dim: (g - row.exp(y) * row.sum(g, dims=(dim,), keepdim=True),),
     infer=_along("log_softmax"),
     numpy=_fast_log_softmax,
+    wide=True,
     samples=_dim_samples,
 )
 
@@ -232,6 +236,7 @@ LOGSUMEXP = composite(
         kept(g, x, dims, keepdim) * row.exp(x - kept(y, x, dims, keepdim)),
     ),
     infer=_float_reduction("logsumexp"),
+    wide=True,
     samples=_samples,
     reference=lambda x, *, dims, keepdim: (
         np.logaddexp.reduce(
@@ -310,6 +315,7 @@ LAYER_NORM = composite(
     _layer_norm,
     _layer_norm_vjp,
     infer=_layer_norm_type,
+    wide=True,
     samples=_layer_norm_samples,
     reference=_layer_norm_reference,
 )

@@ -405,7 +405,8 @@ def composite(
     rule   the decomposition, on any operands
     infer  a type rule, where that of the decomposition would say too little on bad input
     numpy  a faster evaluation of the same values
-    wide   halves are computed in float32 and rounded once, as rows of one expression do it
+    wide   halves are computed in float32 and rounded once, as rows of one expression do it;
+           the gradient too
     """
     if wide:
         rule = _rounded_once(rule)
@@ -419,5 +420,6 @@ def composite(
             vjp,
             samples=samples,
             reference=reference or name,
+            wide=wide,
         )
     )
