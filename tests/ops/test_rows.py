@@ -37,6 +37,7 @@ EITHER_ZERO += ("i1", "i1e")  # PyTorch's vectors lose the sign
 # Floating-point inputs that no gradient reaches, by definition.
 STOPPED = {"stop_gradient": {0}, "unless_needed": {1}, "undifferentiable": {0}, "zeta": {0, 1}}
 STOPPED |= {"gammainc": {0}, "gammaincc": {0}}
+STOPPED |= {"ctc_loss": {0}, "ctc_gradient": {0}}  # for log_softmax: see tests/nn/test_ctc.py
 # Operands of which one triangle is read: symmetric matrices, and so are their gradients.
 SYMMETRIC = {"cholesky": {0}, "eigh": {0}, "eigvalsh": {0}}
 

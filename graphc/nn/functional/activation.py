@@ -1,6 +1,9 @@
 """Activations: rows where there is one, a line of arithmetic where there is none."""
 
+import functools
 import math
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 from graphc.dtypes import dtype as DType
@@ -9,8 +12,8 @@ from graphc.functions.dims import normalise_dim
 from graphc.functions.promotion import cast
 from graphc.functions.reduction import log_softmax as _log_softmax
 from graphc.functions.reduction import softmax as _softmax
-from graphc.functions.registry import assign
-from graphc.generator import uniform
+from graphc.functions.registry import assign, tensor_function
+from graphc.generator import Generator, uniform
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
 
@@ -29,20 +32,35 @@ def _done(name: str, input: Tensor, result: Tensor, inplace: bool) -> Tensor:
     return assign(input, result, name) if inplace else result
 
 
+_with_out = functools.partial(tensor_function, method=False, public=False, out=True)
+
+
+def _writing(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The in-place twin of an activation."""
+
+    def in_place(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return function(input, *args, inplace=True, **kwargs)
+
+    in_place.__name__ = in_place.__qualname__ = f"{function.__name__}_"
+    in_place.__doc__ = f":func:`{function.__name__}` in place."
+    return in_place
+
+
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """``max(input, 0)``, elementwise."""
     return _done("relu", input, apply(OPS["relu"], (input,), {}), inplace)
 
 
-def relu_(input: Tensor) -> Tensor:
-    """:func:`relu` in place."""
-    return relu(input, True)
+relu_ = _writing(relu)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """``input`` where it is greater than ``threshold``, else ``value``."""
     kept = apply(OPS["gt"], (input, threshold), {})
     return _done("threshold", input, apply(OPS["where"], (kept, input, value), {}), inplace)
+
+
+threshold_ = _writing(threshold)
 
 
 def hardtanh(
@@ -56,6 +74,9 @@ def hardtanh(
     return _done("hardtanh", input, apply(OPS["where"], (within, above, max_val), {}), inplace)
 
 
+hardtanh_ = _writing(hardtanh)
+
+
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """``min(max(input, 0), 6)``."""
     return hardtanh(input, 0.0, 6.0, inplace)
@@ -66,6 +87,36 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     _floating("leaky_relu_cpu", input)
     result = apply(OPS["leaky_relu"], (input,), {"slope": float(negative_slope)})
     return _done("leaky_relu", input, result, inplace)
+
+
+leaky_relu_ = _writing(leaky_relu)
+
+
+def rrelu(
+    input: Tensor,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Negative elements times a slope: drawn from ``[lower, upper)`` in training, else the mean."""
+    if lower > upper:
+        raise RuntimeError(
+            "Lower bound should be less than or equal to the upper bound, but got "
+            f"{lower} > {upper}"
+        )
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    _floating("rrelu_with_noise_out_cpu", input)
+    slopes = uniform(tuple(input.shape), lower, upper, input.dtype, generator)
+    scaled = apply(OPS["mul"], (input, slopes), {})
+    positive = apply(OPS["gt"], (input, 0), {})
+    return _done("rrelu", input, apply(OPS["where"], (positive, input, scaled), {}), inplace)
+
+
+rrelu_ = _writing(rrelu)
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
@@ -93,6 +144,9 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return _done("elu", input, result, inplace)
 
 
+elu_ = _writing(elu)
+
+
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
@@ -101,6 +155,9 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """The self-normalising :func:`elu` of Klambauer et al. (2017)."""
     result = apply(OPS["mul"], (elu(input, _SELU_ALPHA), _SELU_SCALE), {})
     return _done("selu", input, result, inplace)
+
+
+selu_ = _writing(selu)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -113,6 +170,10 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return _done("celu", input, result, inplace)
 
 
+celu_ = _writing(celu)
+
+
+@_with_out
 def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     """``x * Phi(x)``, with ``approximate='tanh'`` by the tanh formula."""
     if approximate not in ("none", "tanh"):
@@ -133,6 +194,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     return _done("mish", input, apply(OPS["mish"], (input,), {}), inplace)
 
 
+@_with_out
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """``log(1 + exp(beta * x)) / beta``; ``x`` itself where ``beta * x > threshold``."""
     _floating("softplus_cpu", input)
@@ -140,6 +202,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     return apply(OPS["softplus"], (input,), attrs)
 
 
+@_with_out
 def logsigmoid(input: Tensor) -> Tensor:
     """``log(sigmoid(x))``."""
     _floating("log_sigmoid_cpu", input)
@@ -171,12 +234,14 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     return _done("hardswish", input, apply(OPS["div"], (product, 6), {}), inplace)
 
 
+@tensor_function(out=True)
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """``input`` outside ``[-lambd, lambd]``, else 0."""
     inside = apply(OPS["le"], (apply(OPS["abs"], (input,), {}), lambd), {})
     return apply(OPS["where"], (inside, 0, input), {})
 
 
+@_with_out
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """``input`` moved towards zero by ``lambd``."""
     if lambd < 0:
@@ -198,7 +263,7 @@ def softsign(input: Tensor) -> Tensor:
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """The first half along ``dim`` times the sigmoid of the second."""
     if input.ndim == 0:
-        raise RuntimeError("glu does not support 0-dimensional tensors")
+        raise RuntimeError("glu does not support scalars because halving size must be even")
     size = int(input.shape[normalise_dim(dim, input.ndim)])
     if size % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {size}")
@@ -206,7 +271,12 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return a * sigmoid(b)  # type: ignore[no-any-return]
 
 
-def _implicit_dim(ndim: int) -> int:
+def _implicit_dim(name: str, ndim: int) -> int:
+    warnings.warn(
+        f"Implicit dimension choice for {name} has been deprecated. Change the call to include "
+        "dim=X as an argument.",
+        stacklevel=3,
+    )
     return 0 if ndim in (0, 1, 3) else 1
 
 
@@ -215,7 +285,7 @@ def softmax(
 ) -> Tensor:
     """``exp(x) / sum(exp(x))`` along ``dim``."""
     del _stacklevel
-    dim = _implicit_dim(input.ndim) if dim is None else dim
+    dim = _implicit_dim("softmax", input.ndim) if dim is None else dim
     return _softmax(_cast(input, dtype), dim)  # type: ignore[no-any-return]
 
 
@@ -223,6 +293,7 @@ def softmin(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
 ) -> Tensor:
     """:func:`softmax` of ``-x``."""
+    dim = _implicit_dim("softmin", input.ndim) if dim is None else dim
     return softmax(apply(OPS["neg"], (input,), {}), dim, _stacklevel, dtype)
 
 
@@ -231,7 +302,7 @@ def log_softmax(
 ) -> Tensor:
     """The logarithm of :func:`softmax`, computed without overflow."""
     del _stacklevel
-    dim = _implicit_dim(input.ndim) if dim is None else dim
+    dim = _implicit_dim("log_softmax", input.ndim) if dim is None else dim
     return _log_softmax(_cast(input, dtype), dim)  # type: ignore[no-any-return]
 
 
@@ -243,7 +314,8 @@ def gumbel_softmax(
     logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
 ) -> Tensor:
     """A sample of the Gumbel-softmax distribution; ``hard`` gives one-hot with soft gradients."""
-    del eps
+    if eps != 1e-10:
+        warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
     least = math.ulp(0.0) if logits.dtype.itemsize == 8 else 2.0**-25
     drawn: Any = uniform(tuple(logits.shape), 0, 1, logits.dtype) + least  # type: ignore[operator]
     gumbels = -(-drawn.log()).log()
