@@ -108,7 +108,8 @@ SLOW = {"unique": 10, "unique_consecutive": 10}
 RANDOM = frozenset("""
     rand randn randint rand_like randn_like randint_like normal bernoulli multinomial uniform
     exponential empty empty_like new_empty empty_strided new_empty_strided randperm cauchy geometric
-    log_normal empty_permuted
+    log_normal empty_permuted nn.functional.alpha_dropout nn.functional.feature_alpha_dropout
+    nn.functional.rrelu
     """.split())  # fmt: skip
 
 # Results that are unique up to a sign or a rotation: OpInfo says which part of them is defined.

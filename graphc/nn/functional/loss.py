@@ -6,7 +6,9 @@ from typing import Any
 
 from graphc.functions.joining import broadcast_tensors
 from graphc.functions.promotion import cast, promoted
+from graphc.modes import MODES
 from graphc.nn.functional.activation import log_softmax
+from graphc.nn.functional.linear import linear
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
 
@@ -25,6 +27,12 @@ def chosen(size_average: bool | None, reduce: bool | None, reduction: str) -> st
             stacklevel=3,
         )
         return old
+    if reduction == "elementwise_mean":
+        warnings.warn(
+            "reduction='elementwise_mean' is deprecated. Please use reduction='mean' instead.",
+            stacklevel=3,
+        )
+        return "mean"
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
     return reduction
@@ -42,20 +50,24 @@ def _pair(name: str, input: Tensor, target: Tensor) -> tuple[Any, Any]:
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size "
             f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
-            f"Please ensure they have the same size. ({name})",
-            stacklevel=4,
+            "Please ensure they have the same size.",
+            stacklevel=3,
         )
     return tuple(promoted(name, *broadcast_tensors(input, target)))  # type: ignore[return-value]
 
 
-def _weighted(loss: Any, weight: Tensor | None, reduction: str) -> Tensor:
+def _weighted(loss: Any, weight: Tensor, reduction: str) -> Tensor:
     """Losses times their weights; the mean divides by the sum of the weights."""
-    if weight is None:
-        return reduced(loss, reduction)
     total = loss * weight
     if reduction == "mean":
-        return total.sum() / weight.expand(tuple(loss.shape)).sum()  # type: ignore[attr-defined, no-any-return]
+        return total.sum() / weight.sum()  # type: ignore[attr-defined, no-any-return]
     return reduced(total, reduction)
+
+
+def _check_weight(weight: Tensor, input: Tensor) -> Tensor:
+    if tuple(weight.shape) != tuple(input.shape):
+        raise ValueError("Weights and input must have the same size.")
+    return weight
 
 
 def mse_loss(
@@ -71,7 +83,7 @@ def mse_loss(
     x, t = _pair("mse_loss", input, target)
     if weight is None:
         return _row("mse_loss", x, t, reduction=reduction)  # type: ignore[no-any-return]
-    return _weighted(_row("square", x - t), weight, reduction)
+    return _weighted(_row("square", x - t), _check_weight(weight, input), reduction)
 
 
 def l1_loss(
@@ -87,7 +99,7 @@ def l1_loss(
     x, t = _pair("l1_loss", input, target)
     if weight is None:
         return _row("l1_loss", x, t, reduction=reduction)  # type: ignore[no-any-return]
-    return _weighted(_row("abs", x - t), weight, reduction)
+    return _weighted(_row("abs", x - t), _check_weight(weight, input), reduction)
 
 
 def smooth_l1_loss(
@@ -122,7 +134,9 @@ def huber_loss(
     x, t = _pair("huber_loss", input, target)
     each = reduction if weight is None else "none"
     loss = _row("huber_loss", x, t, reduction=each, delta=float(delta))
-    return loss if weight is None else _weighted(loss, weight, reduction)  # type: ignore[no-any-return]
+    if weight is None:
+        return loss  # type: ignore[no-any-return]
+    return reduced(loss * _check_weight(weight, input), reduction)  # the plain mean, as in PyTorch
 
 
 # -------------------------------------------------------------------------------- classification
@@ -229,6 +243,59 @@ def _smoothed(
     return hard * (1 - smoothing) + smooth * (smoothing / int(input.shape[axis]))  # type: ignore[no-any-return]
 
 
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: Any = None,
+) -> Tensor:
+    """:func:`cross_entropy` of ``linear(input, linear_weight, linear_bias)``.
+
+    ``input`` is (N, in) or (in,), ``linear_weight`` (C, in) or (C, *S, in) for losses of (N, C, *S)
+    logits. ``options`` say how PyTorch saves memory, and change nothing here.
+    """
+    del options
+    if input.ndim not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.ndim}")
+    if linear_weight.ndim < 2:
+        raise RuntimeError(
+            f"expected linear_weight with dimensionality at least 2, got {linear_weight.ndim}"
+        )
+    features = int(input.shape[-1])
+    if features != linear_weight.shape[-1]:
+        raise RuntimeError(
+            "expected equal input and linear_weight last dimensions (in_features), got "
+            f"{features} and {linear_weight.shape[-1]}, respectively"
+        )
+    outer = tuple(int(n) for n in linear_weight.shape[:-1])
+    if linear_bias is not None and tuple(linear_bias.shape) != outer:
+        raise RuntimeError(f"expected linear_bias shape {outer}, got {tuple(linear_bias.shape)}")
+    batch = tuple(input.shape[:-1])
+    if len(outer) > 1 and not batch:
+        raise RuntimeError(
+            f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} "
+            f"requires batched input, (N, {features}), got unbatched input with shape "
+            f"{tuple(input.shape)}"
+        )
+    logits_shape = (*batch, *outer)
+    if tuple(target.shape) == logits_shape and ignore_index is not None:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    rows = math.prod(outer)
+    flat = _row("reshape", linear_weight, shape=(rows, features))
+    shift = None if linear_bias is None else _row("reshape", linear_bias, shape=(rows,))
+    logits = _row("reshape", linear(input, flat, shift), shape=logits_shape)
+    return cross_entropy(
+        logits, target, weight, ignore_index=-100 if ignore_index is None else ignore_index,
+        reduction=reduction, label_smoothing=label_smoothing,
+    )  # fmt: skip
+
+
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -287,13 +354,15 @@ def kl_div(
 
     ``reduction='batchmean'`` divides the sum by the size of the first dimension.
     """
-    by_batch = reduction == "batchmean" and size_average is None and reduce is None
+    modern = size_average is None and reduce is None
+    by_batch = reduction == "batchmean" and modern
     reduction = "sum" if by_batch else chosen(size_average, reduce, reduction)
-    if reduction == "mean":
+    if reduction == "mean" and modern:
         warnings.warn(
-            "reduction: 'mean' divides the total loss by both the batch size and the support size. "
+            "reduction: 'mean' divides the total loss by both the batch size and the support size."
             "'batchmean' divides only by the batch size, and aligns with the KL div math "
-            "definition.",
+            "definition.'mean' will be changed to behave the same as 'batchmean' in the next major "
+            "release.",
             stacklevel=2,
         )
     x, t = promoted("kl_div", input, target)
@@ -314,7 +383,7 @@ def poisson_nll_loss(
 ) -> Tensor:
     """The negative log-likelihood of counts; ``full`` adds Stirling's approximation."""
     reduction = chosen(size_average, reduce, reduction)
-    x, t = promoted("poisson_nll_loss", input, target)
+    x, t = promoted("poisson_nll_loss", input, target, floating=True)
     loss = _row("exp", x) - t * x if log_input else x - t * _row("log", x + eps)
     if full:
         stirling = t * _row("log", t) - t + 0.5 * _row("log", t * (2 * math.pi))
@@ -330,14 +399,26 @@ def gaussian_nll_loss(
     eps: float = 1e-06,
     reduction: str = "mean",
 ) -> Tensor:
-    """The negative log-likelihood of normal numbers with variance ``var``."""
-    reduction = chosen(None, None, reduction)
+    """The negative log-likelihood of normal numbers with variance ``var``, at least ``eps``.
+
+    ``var`` is a number or a tensor: of the input's shape, without its last dimension, or with one
+    dimension of size 1. Raises ValueError for other shapes, and for negative entries (which
+    compiled programs do not look for).
+    """
     if not isinstance(var, Tensor):
         if var < 0:
             raise ValueError("var has negative entry/entries")
         var = input._full_like(float(var))
-    if tuple(var.shape) != tuple(input.shape) and tuple(var.shape) == tuple(input.shape)[:-1]:
-        var = var.unsqueeze(-1)
+    elif MODES.trace is None and bool((var < 0).any()):  # type: ignore[operator]
+        raise ValueError("var has negative entry/entries")
+    if tuple(var.shape) != tuple(input.shape):
+        sizes = zip(input.shape, var.shape, strict=False)
+        if tuple(var.shape) == tuple(input.shape)[:-1]:
+            var = var.unsqueeze(-1)  # type: ignore[attr-defined]
+        elif input.ndim != var.ndim or sum(int(v) for n, v in sizes if n != v) != 1:
+            raise ValueError("var is of incorrect size")
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not valid")
     frozen = var.detach()
     limited = var + (_row("maximum", frozen, eps) - frozen)
     x, t, v = promoted("gaussian_nll_loss", input, target, limited)

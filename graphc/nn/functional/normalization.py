@@ -1,5 +1,7 @@
 """Normalisations: by batch, by example, by vector; and dropout."""
 
+import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +37,12 @@ def batch_norm(
     ``momentum`` (with the unbiased variance); else by the running ones. Raises ValueError in
     training when a channel has one value only.
     """
+    if training:
+        _several(input.shape)
+        if eps <= 0:
+            raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
+    elif eps < 0:
+        raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
     channels = int(input.shape[1])
     for vector, what in (
         (running_mean, "running_mean"), (running_var, "running_var"), (weight, "weight"),
@@ -51,17 +59,20 @@ def batch_norm(
         return _row(
             "batch_norm_inference", input, running_mean, running_var, scale, shift, eps=float(eps)
         )
-    count = input.numel() // max(channels, 1)
-    if count <= 1 and channels:
-        raise ValueError(
-            f"Expected more than 1 value per channel when training, got input size {input.shape}"
-        )
     if running_mean is not None or running_var is not None:
         along = {"dims": tuple(d for d in range(input.ndim) if d != 1), "keepdim": False}
         seen = input.detach()
         _move(running_mean, _row("mean", seen, **along), momentum)
         _move(running_var, _row("var", seen, correction=1.0, **along), momentum)
     return _row("batch_norm", input, scale, shift, eps=float(eps))
+
+
+def _several(shape: Sequence[Any]) -> None:
+    """Statistics of one value say nothing."""
+    if math.prod((*shape[:1], *shape[2:])) == 1:
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {shape}"
+        )
 
 
 def _filled(vector: Tensor | None, value: float, like: Tensor) -> Tensor:
@@ -181,6 +192,8 @@ def group_norm(
             "Expected number of channels in input to be divisible by num_groups, but got input of "
             f"shape {list(input.shape)} and num_groups={num_groups}"
         )
+    examples = int(input.shape[0] * input.shape[1]) // num_groups
+    _several([examples, num_groups, *input.shape[2:]])
     scale, shift = _filled(weight, 1.0, input), _filled(bias, 0.0, input)
     return _row("group_norm", input, scale, shift, groups=int(num_groups), eps=float(eps))
 
@@ -193,6 +206,8 @@ def local_response_norm(
         raise ValueError(
             f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)"
         )
+    if not input.numel():
+        return input
     rank = input.ndim
     before = tuple(size // 2 if d == 1 else 0 for d in range(rank))
     after = tuple((size - 1) // 2 if d == 1 else 0 for d in range(rank))
@@ -239,27 +254,75 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return _drop(input, p, tuple(input.shape), "dropout", inplace) if training else input
 
 
-def _channels(name: str, spatial: int) -> Any:
+def _by_channel(input: Tensor, name: str) -> tuple[int, ...]:
+    """The shape of one number for each channel of each example."""
+    if input.ndim < 2:
+        raise RuntimeError(f"{name}: Feature dropout requires at least 2 dimensions in the input")
+    return (*input.shape[:2], *(1,) * (input.ndim - 2))
+
+
+def _channels(spatial: int) -> Any:
+    name = f"dropout{spatial}d"
+
     def function(
         input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
     ) -> Tensor:
         _checked(p)
+        if input.ndim not in (spatial + 1, spatial + 2):
+            _other_rank(name, input.ndim, spatial)
+        if spatial == 2 and input.ndim == 3:
+            warnings.warn(
+                "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D "
+                "dropout behavior is desired - input is interpreted as shape (N, C, L), where C "
+                "is the channel dim. To maintain the 1D channel-wise dropout behavior, please "
+                "switch to using dropout1d instead.",
+                stacklevel=2,
+            )
         if not training:
             return input
-        batch = input.ndim == spatial + 2
-        shape = (*input.shape[: 1 + batch], *(1,) * (input.ndim - 1 - batch))
-        return _drop(input, p, shape, name, inplace)
+        single = spatial != 2 and input.ndim != spatial + 2
+        shape = (*input.shape[:1], *(1,) * (input.ndim - 1))
+        return _drop(input, p, shape if single else _by_channel(input, name), name, inplace)
 
-    function.__name__ = name
-    function.__doc__ = "Dropout of whole channels of (N, C, ...) or (C, ...)."
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = "Dropout of whole channels of (N, C, ...)" + (
+        "." if spatial == 2 else " or (C, ...)."
+    )
     return function
 
 
-dropout1d = _channels("dropout1d", 1)
-dropout2d = _channels("dropout2d", 2)
-dropout3d = _channels("dropout3d", 3)
+def _other_rank(name: str, rank: int, spatial: int) -> None:
+    """An error where one spatial dimension is meant, a warning elsewhere, as in PyTorch."""
+    exists = (
+        f"Note that {name} exists to provide channel-wise dropout on inputs with {spatial} spatial "
+        f"dimension{'s' * (spatial > 1)}, a channel dimension, and an optional batch dimension "
+        f"(i.e. {spatial + 1}D or {spatial + 2}D inputs)."
+    )
+    if spatial == 1:
+        raise RuntimeError(
+            f"{name}: Expected 2D or 3D input, but received a {rank}D input. {exists}"
+        )
+    warnings.warn(
+        f"{name}: Received a {rank}-D input to {name}, which is deprecated and will result in an "
+        "error in a future release. To retain the behavior and silence this warning, please use "
+        f"dropout instead. {exists}",
+        stacklevel=3,
+    )
+
+
+dropout1d, dropout2d, dropout3d = (_channels(n) for n in (1, 2, 3))
 
 _ALPHA = 1.7580993408473766  # -selu(-inf): what alpha dropout puts in place of an element
+
+
+def _alpha(input: Tensor, p: float, shape: Sequence[int], name: str, inplace: bool) -> Tensor:
+    if p == 1:
+        return _drop(input, 1, (), name, inplace)
+    a = ((_ALPHA**2 * p + 1) * (1 - p)) ** -0.5
+    kept = _row("ge", draw("uniform", shape, input.dtype, None), p)
+    moved = _row("mul", _row("where", kept, input, -_ALPHA), a)
+    result = _row("add", moved, a * p * _ALPHA)
+    return assign(input, result, name) if inplace else result
 
 
 def alpha_dropout(
@@ -269,14 +332,18 @@ def alpha_dropout(
     _checked(p)
     if not training or p == 0:
         return input
-    if p == 1:
-        return _drop(input, 1, (), "alpha_dropout", inplace)
-    a = ((_ALPHA**2 * p + 1) * (1 - p)) ** -0.5
-    drawn = draw("uniform", tuple(input.shape), input.dtype, None)
-    kept = _row("ge", drawn, p)
-    moved = _row("mul", _row("where", kept, input, -_ALPHA), a)
-    result = _row("add", moved, a * p * _ALPHA)
-    return assign(input, result, "alpha_dropout") if inplace else result
+    return _alpha(input, p, tuple(input.shape), "alpha_dropout", inplace)
+
+
+def feature_alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """:func:`alpha_dropout` of whole channels of (N, C, ...)."""
+    _checked(p)
+    if not training or p == 0:
+        return input
+    shape = _by_channel(input, "feature_alpha_dropout")
+    return _alpha(input, p, shape, "feature_alpha_dropout", inplace)
 
 
 for _function in (layer_norm, batch_norm, group_norm, instance_norm, dropout, rms_norm):

@@ -49,7 +49,18 @@ class Dropout3d(_Dropout):
     function = staticmethod(F.dropout3d)
 
 
-class AlphaDropout(_Dropout):
+class _AlphaDropout(_Dropout):
+    def forward(self, input: Tensor) -> Tensor:
+        return self.function(input, self.p, self.training)  # type: ignore[no-any-return]
+
+
+class AlphaDropout(_AlphaDropout):
     """Dropout that keeps mean 0 and variance 1."""
 
     function = staticmethod(F.alpha_dropout)
+
+
+class FeatureAlphaDropout(_AlphaDropout):
+    """:class:`AlphaDropout` of whole channels of (N, C, ...)."""
+
+    function = staticmethod(F.feature_alpha_dropout)
