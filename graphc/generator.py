@@ -29,6 +29,16 @@ _BYTES = 16
 _LOCK = threading.Lock()  # a draw reads the state and advances it: two threads, two streams
 
 
+def _unlock() -> None:
+    """In a forked child, the thread that held the lock is not there to release it."""
+    global _LOCK
+    _LOCK = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 class Generator:
     """A source of random numbers; the same seed gives the same numbers everywhere."""
 

@@ -7,8 +7,10 @@ function, compiles the graph (see ``specialise``), and leaves a receipt that say
 
 import copy
 import functools
+import os
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +38,19 @@ LIMIT = 64  # specialisations of one function; beyond that something changes at 
 COURSES = 16  # of these, specialisations for values that decided what the function did
 
 
+_FUNCTIONS: "weakref.WeakSet[CompiledFunction]" = weakref.WeakSet()
+
+
+def _unlock() -> None:
+    """In a forked child, the thread that was compiling is not there to finish."""
+    for function in list(_FUNCTIONS):
+        function._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 class CompiledFunction:
     """A function that runs compiled; ``graphc.compile`` makes it.
 
@@ -52,6 +67,7 @@ class CompiledFunction:
         self._specialisations: tuple[Specialisation, ...] = ()  # oldest first
         self._calls: tuple[Callable[[Any, Any], Any], ...] = ()  # the one used last comes first
         self._lock = threading.RLock()
+        _FUNCTIONS.add(self)
         self._eager = False
         self._whole = whole
         self.receipts: list[Receipt] = []

@@ -165,7 +165,6 @@ def test_arguments_that_exclude_each_other():
         ({"shuffle": True, "sampler": [0]}, "mutually exclusive"),
         ({"batch_sampler": [[0]], "batch_size": 2}, "mutually exclusive"),
         ({"batch_size": None, "drop_last": True}, "mutually exclusive"),
-        ({"num_workers": 2}, "num_workers=0"),
         ({"batch_size": 0}, "positive integer"),
         ({"timeout": -1}, "non-negative"),
     ):

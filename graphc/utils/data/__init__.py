@@ -1,11 +1,7 @@
 """Data sets, the order they are read in, and batches of them."""
 
-from graphc.utils.data.dataloader import (
-    DataLoader,
-    default_collate,
-    default_convert,
-    get_worker_info,
-)
+from graphc.utils.data.collate import default_collate, default_convert
+from graphc.utils.data.dataloader import DataLoader
 from graphc.utils.data.dataset import (
     ChainDataset,
     ConcatDataset,
@@ -18,12 +14,14 @@ from graphc.utils.data.dataset import (
 )
 from graphc.utils.data.sampler import (
     BatchSampler,
+    DistributedSampler,
     RandomSampler,
     Sampler,
     SequentialSampler,
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from graphc.utils.data.worker import WorkerInfo, get_worker_info
 
 __all__ = [
     "BatchSampler",
@@ -31,6 +29,7 @@ __all__ = [
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "DistributedSampler",
     "IterableDataset",
     "RandomSampler",
     "Sampler",
@@ -40,6 +39,7 @@ __all__ = [
     "SubsetRandomSampler",
     "TensorDataset",
     "WeightedRandomSampler",
+    "WorkerInfo",
     "default_collate",
     "default_convert",
     "get_worker_info",

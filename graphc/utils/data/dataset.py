@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from graphc.functions.random import randperm
-from graphc.generator import Generator
+from graphc.generator import Generator, default_generator
 from graphc.tensor import Tensor
 
 T = TypeVar("T")
@@ -21,17 +21,14 @@ class Dataset(Generic[T]):
     """
 
     def __getitem__(self, index: Any) -> T:
-        raise TypeError(f"Dataset [{type(self).__name__}] is missing the required __getitem__")
+        raise NotImplementedError("Subclasses of Dataset should implement __getitem__.")
 
     def __add__(self, other: "Dataset[T]") -> "ConcatDataset[T]":
         return ConcatDataset([self, other])
 
 
-class IterableDataset(Dataset[T]):
-    """Examples as a stream: subclasses write ``__iter__``."""
-
-    def __iter__(self) -> Iterator[T]:
-        raise TypeError(f"IterableDataset [{type(self).__name__}] is missing the required __iter__")
+class IterableDataset(Dataset[T], Iterable[T]):
+    """Examples as a stream: subclasses write ``__iter__``, else Python refuses to make one."""
 
     def __add__(self, other: Any) -> "ChainDataset[T]":  # type: ignore[override]
         return ChainDataset([self, other])
@@ -76,8 +73,30 @@ class StackDataset(Dataset[Any]):
             return {name: dataset[index] for name, dataset in self.datasets.items()}
         return tuple(dataset[index] for dataset in self.datasets)
 
+    def __getitems__(self, indices: list[Any]) -> list[Any]:
+        named = isinstance(self.datasets, dict)
+        parts = self.datasets.values() if named else self.datasets
+        columns = [_fetched(part, indices) for part in parts]
+        if named:
+            return [
+                dict(zip(self.datasets, row, strict=True)) for row in zip(*columns, strict=True)
+            ]
+        return list(zip(*columns, strict=True))
+
     def __len__(self) -> int:
         return self._length
+
+
+def _fetched(dataset: Any, indices: list[Any]) -> Any:
+    """Several examples, at once where the data set can."""
+    if not callable(getattr(dataset, "__getitems__", None)):
+        return [dataset[i] for i in indices]
+    items = dataset.__getitems__(indices)
+    if len(items) != len(indices):
+        raise ValueError(
+            f"Nested dataset's output size mismatch. Expected {len(indices)}, got {len(items)}"
+        )
+    return items
 
 
 class ConcatDataset(Dataset[T]):
@@ -122,15 +141,28 @@ class ChainDataset(IterableDataset[T]):
             yield from dataset
 
     def __len__(self) -> int:
+        if not all(isinstance(dataset, IterableDataset) for dataset in self.datasets):
+            raise AssertionError("ChainDataset only supports IterableDataset")
         return sum(len(dataset) for dataset in self.datasets)
 
 
 class Subset(Dataset[T]):
-    """The examples of a data set at given indices."""
+    """The examples of a data set at given indices.
+
+    A subclass with a ``__getitem__`` of its own needs its own ``__getitems__`` as well, which
+    loaders prefer: otherwise NotImplementedError.
+    """
 
     def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
         self.dataset = dataset
         self.indices = indices
+        own = type(self)
+        if own.__getitem__ is not Subset.__getitem__ and own.__getitems__ is Subset.__getitems__:
+            raise NotImplementedError(
+                f"{own.__name__} overrides __getitem__ but not __getitems__, which DataLoader "
+                "calls; write also: def __getitems__(self, indices): "
+                "return [self.__getitem__(i) for i in indices]"
+            )
 
     def __getitem__(self, index: Any) -> T:
         if isinstance(index, list):
@@ -139,7 +171,7 @@ class Subset(Dataset[T]):
 
     def __getitems__(self, indices: list[int]) -> Any:
         chosen = [self.indices[i] for i in indices]
-        if hasattr(self.dataset, "__getitems__"):
+        if callable(getattr(self.dataset, "__getitems__", None)):
             return self.dataset.__getitems__(chosen)
         return [self.dataset[i] for i in chosen]
 
@@ -148,7 +180,7 @@ class Subset(Dataset[T]):
 
 
 def random_split(
-    dataset: Any, lengths: Sequence[float], generator: Generator | None = None
+    dataset: Any, lengths: Sequence[float], generator: Generator | None = default_generator
 ) -> list[Subset[Any]]:
     """A data set in random parts of given lengths, or of fractions that add up to 1."""
     total = len(dataset)

@@ -1,21 +1,30 @@
 """The order in which examples are read."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, Generic, TypeVar
 
-import numpy as np
-
-from graphc.functions.random import rand, randint, randperm
+from graphc import dtypes
+from graphc.functions.creation import as_tensor
+from graphc.functions.random import randint, randperm
+from graphc.functions.sampling import multinomial
 from graphc.generator import Generator
+from graphc.tensor import Tensor
 
 T = TypeVar("T", covariant=True)
+_AT_ONCE = 32  # indices drawn with replacement
+
+
+def drawn_seed(generator: Generator | None = None) -> int:
+    """A seed from a generator: 63 random bits."""
+    return int(randint(0, 2**63 - 1, (), generator=generator).item())
 
 
 class Sampler(Generic[T]):
     """Indices of examples: subclasses write ``__iter__``."""
 
     def __iter__(self) -> Iterator[T]:
-        raise TypeError(f"Sampler [{type(self).__name__}] is missing the required __iter__")
+        raise NotImplementedError(f"{type(self).__name__} has no __iter__")
 
 
 class SequentialSampler(Sampler[int]):
@@ -32,7 +41,11 @@ class SequentialSampler(Sampler[int]):
 
 
 class RandomSampler(Sampler[int]):
-    """In random order; ``replacement`` draws each index anew."""
+    """In random order; ``replacement`` draws each index anew.
+
+    Without a generator each pass draws a seed from the default one, so what else is drawn during
+    the pass does not change its order.
+    """
 
     def __init__(
         self,
@@ -41,35 +54,36 @@ class RandomSampler(Sampler[int]):
         num_samples: int | None = None,
         generator: Generator | None = None,
     ) -> None:
-        if not isinstance(replacement, bool):
-            raise TypeError(
-                f"replacement should be a boolean value, but got replacement={replacement}"
-            )
-        if num_samples is not None and (not isinstance(num_samples, int) or num_samples < 0):
-            raise ValueError(
-                f"num_samples should be a non-negative integer value, but got "
-                f"num_samples={num_samples}"
-            )
         self.data_source = data_source
         self.replacement = replacement
         self._num_samples = num_samples
         self.generator = generator
+        if not isinstance(replacement, bool):
+            raise TypeError(
+                f"replacement should be a boolean value, but got replacement={replacement}"
+            )
+        if not isinstance(self.num_samples, int) or self.num_samples <= 0:
+            raise ValueError(
+                "num_samples should be a positive integer value, but got "
+                f"num_samples={self.num_samples}"
+            )
 
     @property
     def num_samples(self) -> int:
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
     def __iter__(self) -> Iterator[int]:
-        n = len(self.data_source)
+        n, wanted = len(self.data_source), self.num_samples
+        generator = self.generator
+        if generator is None:
+            generator = Generator().manual_seed(drawn_seed())
         if self.replacement:
-            chosen = randint(0, n, (self.num_samples,), generator=self.generator)
-            yield from chosen.tolist()
+            for start in range(0, wanted, _AT_ONCE):
+                count = min(_AT_ONCE, wanted - start)
+                yield from randint(0, n, (count,), generator=generator).tolist()
             return
-        left = self.num_samples
-        while left > 0 and n:
-            order = randperm(n, generator=self.generator).tolist()
-            yield from order[:left]
-            left -= n
+        for start in range(0, wanted, n):
+            yield from randperm(n, generator=generator).tolist()[: wanted - start]
 
     def __len__(self) -> int:
         return self.num_samples
@@ -108,28 +122,21 @@ class WeightedRandomSampler(Sampler[int]):
             raise ValueError(
                 f"replacement should be a boolean value, but got replacement={replacement}"
             )
-        self.weights = np.asarray(weights, np.float64)
+        self.weights: Tensor = as_tensor(weights, dtype=dtypes.float64)
         if self.weights.ndim != 1:
-            raise ValueError("weights should be a 1d sequence")
-        if not replacement and np.count_nonzero(self.weights) < num_samples:
-            raise ValueError("without replacement there must be num_samples positive weights")
+            raise ValueError(
+                "weights should be a 1d sequence but given weights have shape "
+                f"{tuple(self.weights.shape)}"
+            )
         self.num_samples = num_samples
         self.replacement = replacement
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        from graphc.dtypes import float64
-
-        count = self.num_samples if self.replacement else len(self.weights)
-        drawn = rand(count, generator=self.generator, dtype=float64).numpy()
-        if self.replacement:
-            ends = np.cumsum(self.weights)
-            chosen = np.searchsorted(ends, drawn * ends[-1], side="right")
-        else:  # Efraimidis and Spirakis (2006): the largest u ** (1 / weight) win
-            with np.errstate(divide="ignore"):
-                keys = np.log(drawn) / self.weights
-            chosen = np.argsort(-keys, kind="stable")[: self.num_samples]
-        yield from chosen.tolist()
+        drawn = multinomial(
+            self.weights, self.num_samples, self.replacement, generator=self.generator
+        )
+        yield from drawn.tolist()
 
     def __len__(self) -> int:
         return self.num_samples
@@ -150,15 +157,66 @@ class BatchSampler(Sampler[list[int]]):
         self.drop_last = drop_last
 
     def __iter__(self) -> Iterator[list[int]]:
-        batch: list[int] = []
-        for index in self.sampler:
-            batch.append(index)
-            if len(batch) == self.batch_size:
-                yield batch
-                batch = []
-        if batch and not self.drop_last:
+        indices = iter(self.sampler)
+        while batch := list(itertools.islice(indices, self.batch_size)):
+            if self.drop_last and len(batch) < self.batch_size:
+                return
             yield batch
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.sampler), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
+
+
+class DistributedSampler(Sampler[int]):
+    """The share of one of ``num_replicas`` processes: every so-manieth index, from ``rank`` on.
+
+    All processes get equally many: the first indices again at the end, or with ``drop_last`` fewer.
+    ``shuffle`` orders by ``seed`` and the number given to :meth:`set_epoch`. Raises RuntimeError
+    when ``num_replicas`` or ``rank`` is not given, since there is no process group to ask, and
+    ValueError for a rank that is not below ``num_replicas``.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        if num_replicas is None or rank is None:
+            raise RuntimeError(
+                "Requires distributed package to be available, or num_replicas and rank to be given"
+            )
+        if not 0 <= rank < num_replicas:
+            raise ValueError(
+                f"Invalid rank {rank}, rank should be in the interval [0, {num_replicas - 1}]"
+            )
+        self.dataset = dataset
+        self.num_replicas = num_replicas
+        self.rank = rank
+        self.epoch = 0
+        self.drop_last = drop_last
+        whole, rest = divmod(len(dataset), num_replicas)
+        self.num_samples = whole + (rest > 0 and not drop_last)
+        self.total_size = self.num_samples * num_replicas
+        self.shuffle = shuffle
+        self.seed = seed
+
+    def __iter__(self) -> Iterator[int]:
+        n = len(self.dataset)
+        order = range(n)
+        if self.shuffle:
+            generator = Generator().manual_seed(self.seed + self.epoch)
+            order = randperm(n, generator=generator).tolist()
+        for place in range(self.rank, self.total_size, self.num_replicas):
+            yield order[place % n]
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Orders the next pass differently from the others; all processes give the same number."""
+        self.epoch = epoch
