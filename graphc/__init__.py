@@ -16,6 +16,7 @@ from graphc import (
     optim,
     random,
     return_types,
+    serialization,
     settings,
     special,
     storage,
@@ -86,6 +87,7 @@ from graphc.modes import (
     set_grad_enabled,
 )
 from graphc.printing import get_printoptions, printoptions, set_printoptions
+from graphc.serialization import load, save
 from graphc.storage import TypedStorage, UntypedStorage
 from graphc.tensor import Size, Tensor
 
