@@ -81,6 +81,8 @@ def translated(value: Any) -> Any:
         return slice(translated(value.start), translated(value.stop), translated(value.step))
     if isinstance(value, torch.Generator):
         return graphc.Generator().manual_seed(value.initial_seed())
+    if isinstance(value, torch.nn.Module):  # those of samples have neither arguments nor state
+        return getattr(graphc.nn, type(value).__name__)()
     return value
 
 

@@ -41,6 +41,7 @@ from graphc.nn.functional.activation import (
     threshold_,
 )
 from graphc.nn.functional.attention import scaled_dot_product_attention
+from graphc.nn.functional.bags import embedding_bag
 from graphc.nn.functional.connectionist import ctc_loss
 from graphc.nn.functional.linear import (
     bilinear,
@@ -148,6 +149,7 @@ __all__ = [
     "elu",
     "elu_",
     "embedding",
+    "embedding_bag",
     "feature_alpha_dropout",
     "fold",
     "gaussian_nll_loss",

@@ -55,28 +55,49 @@ def embedding(
     """The rows of ``weight`` that ``input`` names; int64 or int32 of any shape.
 
     The row ``padding_idx`` gets no gradient. With ``max_norm`` the rows used are first scaled
-    down in place to that norm. Raises IndexError for a row that does not exist.
+    down in place to that norm. ``sparse`` is accepted and changes nothing: gradients are dense.
+    Raises IndexError for a row that does not exist.
     """
-    if sparse:
-        raise ValueError("embedding: gradients are dense here; leave sparse=False")
+    del sparse
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
+    check_table("embedding", input, weight)
+    padding_idx = check_padding(padding_idx, weight)
+    index = cast(input, dtypes.int64)
+    if max_norm is not None:
+        shorten(weight, index, max_norm, norm_type)
+    return looked_up(weight, index, padding_idx, scale_grad_by_freq)
+
+
+def check_table(name: str, input: Tensor, weight: Tensor) -> None:
+    """Integers that name rows of a table of floats. Raises RuntimeError."""
     if input.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(
             "Expected tensor for argument #1 'indices' to have one of the following scalar types: "
             f"Long, Int; but got graphc.{input.dtype.type_name}Tensor instead (while checking "
-            "arguments for embedding)"
+            f"arguments for {name})"
         )
+    if name == "embedding_bag" and not weight.dtype.is_floating_point:
+        raise RuntimeError(f"{name}: expected a table of floats, not {weight.dtype}")
+
+
+def check_padding(padding_idx: int | None, weight: Tensor) -> int | None:
+    """The row that pads, counted from the front. Raises AssertionError where there is none."""
     rows = int(weight.shape[0])
-    if padding_idx is not None:
-        if not -rows <= padding_idx < rows:
-            raise AssertionError("Padding_idx must be within num_embeddings")
-        padding_idx %= rows
-    index = cast(input, dtypes.int64)
-    if max_norm is not None:
-        _shorten(weight, index, max_norm, norm_type)
+    if padding_idx is None:
+        return None
+    if not -rows <= padding_idx < rows:
+        raise AssertionError("Padding_idx must be within num_embeddings")
+    return padding_idx % rows
+
+
+def looked_up(
+    weight: Tensor, index: Tensor, padding_idx: int | None, scale_grad_by_freq: bool
+) -> Tensor:
+    """Rows of a table, with what the two options do to its gradient."""
     if not (weight.requires_grad and MODES.grad):
         return _rows(weight, index)
+    rows = int(weight.shape[0])
     if scale_grad_by_freq:
         counts = _counts(index, rows)
         weight = _scaled_gradient(weight, apply(OPS["div"], (weight._ones(), counts), {}))
@@ -116,7 +137,8 @@ def _scaled_gradient(x: Tensor, factor: Tensor) -> Tensor:
     return frozen + scaled  # type: ignore[no-any-return]
 
 
-def _shorten(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
+def shorten(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
+    """Scales the named rows down to a norm, in place and never recorded."""
     recorded, MODES.grad = MODES.grad, False
     try:
         flat = apply(OPS["reshape"], (index,), {"shape": (index.numel(),)})

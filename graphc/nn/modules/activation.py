@@ -1,5 +1,6 @@
 """Activations as modules."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -140,6 +141,24 @@ def _inplace(inplace: bool) -> str:
     return ", inplace=True" if inplace else ""
 
 
+class RReLU(Module):
+    """``x``, negative elements times a slope drawn between two bounds, or times their mean."""
+
+    def __init__(
+        self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False
+    ) -> None:
+        super().__init__()
+        self.lower = lower
+        self.upper = upper
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        return f"lower={self.lower}, upper={self.upper}" + _inplace(self.inplace)
+
+
 class PReLU(Module):
     """``x``, its negative part times learned slopes: one, or one for each channel."""
 
@@ -189,10 +208,26 @@ class CELU(_Alpha):
 class Hardtanh(Module):
     """``x`` limited to ``[min_val, max_val]``."""
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
+    ) -> None:
         super().__init__()
+        for old, given in (("min_val", min_value), ("max_val", max_value)):
+            if given is not None:
+                warnings.warn(
+                    f"keyword argument `{old}ue` is deprecated and renamed to `{old}`",
+                    FutureWarning,
+                    stacklevel=2,
+                )
+        min_val = min_val if min_value is None else min_value
+        max_val = max_val if max_value is None else max_value
         if min_val >= max_val:
-            raise AssertionError("max_val must be larger than min_val")
+            raise AssertionError(f"max_val ({max_val}) must be greater than min_val ({min_val})")
         self.min_val = min_val
         self.max_val = max_val
         self.inplace = inplace

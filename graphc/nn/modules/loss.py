@@ -1,63 +1,103 @@
-"""Losses as modules."""
+"""Losses as modules.
 
+The arguments of a loss are those of its function that are no operands, in PyTorch's order, and are
+written there once: ``nn.SmoothL1Loss(size_average, reduce, reduction, beta)`` follows from
+``F.smooth_l1_loss(input, target, size_average, reduce, reduction, beta)``.
+"""
+
+import inspect
+import math
+import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from graphc.nn import functional as F
 from graphc.nn.functional.loss import chosen
 from graphc.nn.module import Module
+from graphc.nn.modules.linear import Linear
 from graphc.tensor import Tensor
+
+_TENSORS = ("weight", "pos_weight")  # arguments that become buffers
+_LEGACY = ("size_average", "reduce")
 
 
 class _Loss(Module):
-    """A loss with a reduction; ``settings`` are further arguments of its function."""
+    """A loss with a reduction; a subclass with a ``function`` gets its constructor from that.
 
-    function: Callable[..., Any]
+    function  of ``operands`` tensors and then the arguments of the loss
+    keywords  the arguments can be given by name only
+    lacks     arguments of the function that the loss does not have
+    """
+
+    function: ClassVar[Callable[..., Any] | None] = None
+    operands: ClassVar[int] = 2
+    keywords: ClassVar[bool] = False
+    lacks: ClassVar[tuple[str, ...]] = ()
+    arguments: ClassVar[inspect.Signature] = inspect.Signature(
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
+        for name, default in (("size_average", None), ("reduce", None), ("reduction", "mean"))
+    )
     reduction: str
 
-    def __init__(
-        self,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
-        reduction: str = "mean",
-        **settings: Any,
-    ) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "function" in vars(cls):
+            assert cls.function is not None
+            given = list(inspect.signature(cls.function).parameters.values())[cls.operands :]
+            kept = [p for p in given if p.name not in cls.lacks]
+            if cls.keywords:
+                kept = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in kept]
+            cls.arguments = inspect.Signature(kept)
+        if "__init__" not in vars(cls):
+            cls.__signature__ = cls.arguments  # type: ignore[attr-defined]  # what help() shows
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-        if size_average is not None or reduce is not None:
-            reduction = chosen(size_average, reduce, reduction)
-        self.reduction = reduction
-        self._settings = tuple(settings)
+        try:
+            bound = self.arguments.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}.__init__() {error}") from None
+        bound.apply_defaults()
+        settings = bound.arguments
+        legacy = [settings.pop(name, None) for name in _LEGACY]
+        if legacy != [None, None]:
+            settings["reduction"] = chosen(legacy[0], legacy[1], "mean")
         for name, value in settings.items():
-            if name in ("weight", "pos_weight"):
+            if name in _TENSORS:
                 self.register_buffer(name, value)
             else:
                 setattr(self, name, value)
 
     def forward(self, *operands: Tensor) -> Tensor:
-        settings = {name: getattr(self, name) for name in self._settings}
-        return self.function(*operands, reduction=self.reduction, **settings)
+        assert self.function is not None
+        names = [name for name in self.arguments.parameters if name not in _LEGACY]
+        return self.function(*operands, **{name: getattr(self, name) for name in names})
+
+
+class _WeightedLoss(_Loss):
+    """A loss with a weight for each class."""
+
+    arguments = inspect.Signature(
+        [
+            inspect.Parameter("weight", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None),
+            *_Loss.arguments.parameters.values(),
+        ]
+    )
+    weight: Tensor | None
 
 
 class L1Loss(_Loss):
     """``|input - target|``."""
 
     function = staticmethod(F.l1_loss)
-
-    def __init__(
-        self, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
+    lacks = ("weight",)
 
 
 class MSELoss(_Loss):
     """``(input - target) ** 2``."""
 
     function = staticmethod(F.mse_loss)
-
-    def __init__(
-        self, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
+    lacks = ("weight",)
 
 
 class SmoothL1Loss(_Loss):
@@ -65,74 +105,43 @@ class SmoothL1Loss(_Loss):
 
     function = staticmethod(F.smooth_l1_loss)
 
-    def __init__(
-        self,
-        size_average: Any = None,
-        reduce: Any = None,
-        reduction: str = "mean",
-        beta: float = 1.0,
-    ) -> None:
-        super().__init__(size_average, reduce, reduction, beta=beta)
-
 
 class HuberLoss(_Loss):
     """Quadratic below ``delta``, linear above."""
 
     function = staticmethod(F.huber_loss)
-
-    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
-        super().__init__(None, None, reduction, delta=delta)
+    lacks = ("weight",)
 
 
-class NLLLoss(_Loss):
+class NLLLoss(_WeightedLoss):
     """``-input[target]`` of log-probabilities."""
 
     function = staticmethod(F.nll_loss)
 
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        size_average: Any = None,
-        ignore_index: int = -100,
-        reduce: Any = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction, weight=weight, ignore_index=ignore_index)
+
+class NLLLoss2d(NLLLoss):
+    """The old name of :class:`NLLLoss`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        warnings.warn(
+            "`NLLLoss2d` has been deprecated. Please use `NLLLoss` instead as a drop-in "
+            "replacement.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        super().__init__(*args, **kwargs)
 
 
-class CrossEntropyLoss(_Loss):
+class CrossEntropyLoss(_WeightedLoss):
     """Cross-entropy of logits against classes or class probabilities."""
 
     function = staticmethod(F.cross_entropy)
 
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        size_average: Any = None,
-        ignore_index: int = -100,
-        reduce: Any = None,
-        reduction: str = "mean",
-        label_smoothing: float = 0.0,
-    ) -> None:
-        super().__init__(
-            size_average, reduce, reduction, weight=weight, ignore_index=ignore_index,
-            label_smoothing=label_smoothing,
-        )  # fmt: skip
 
-
-class BCELoss(_Loss):
+class BCELoss(_WeightedLoss):
     """Binary cross-entropy of probabilities."""
 
     function = staticmethod(F.binary_cross_entropy)
-
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        size_average: Any = None,
-        reduce: Any = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction, weight=weight)
 
 
 class BCEWithLogitsLoss(_Loss):
@@ -140,30 +149,11 @@ class BCEWithLogitsLoss(_Loss):
 
     function = staticmethod(F.binary_cross_entropy_with_logits)
 
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        size_average: Any = None,
-        reduce: Any = None,
-        reduction: str = "mean",
-        pos_weight: Tensor | None = None,
-    ) -> None:
-        super().__init__(size_average, reduce, reduction, weight=weight, pos_weight=pos_weight)
-
 
 class KLDivLoss(_Loss):
     """``target * (log(target) - input)``."""
 
     function = staticmethod(F.kl_div)
-
-    def __init__(
-        self,
-        size_average: Any = None,
-        reduce: Any = None,
-        reduction: str = "mean",
-        log_target: bool = False,
-    ) -> None:
-        super().__init__(size_average, reduce, reduction, log_target=log_target)
 
 
 class PoissonNLLLoss(_Loss):
@@ -171,48 +161,27 @@ class PoissonNLLLoss(_Loss):
 
     function = staticmethod(F.poisson_nll_loss)
 
-    def __init__(
-        self,
-        log_input: bool = True,
-        full: bool = False,
-        size_average: Any = None,
-        eps: float = 1e-8,
-        reduce: Any = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction, log_input=log_input, full=full, eps=eps)
-
 
 class GaussianNLLLoss(_Loss):
     """The negative log-likelihood of normal numbers: ``loss(input, target, var)``."""
 
     function = staticmethod(F.gaussian_nll_loss)
-
-    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
-        super().__init__(None, None, reduction, full=full, eps=eps)
-
-
-class _Margin(_Loss):
-    def __init__(
-        self,
-        margin: float = 0.0,
-        size_average: Any = None,
-        reduce: Any = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction, margin=margin)
+    operands = 3
+    keywords = True
 
 
-class CosineEmbeddingLoss(_Margin):
+class CosineEmbeddingLoss(_Loss):
     """``1 - cos`` of like pairs, ``max(0, cos - margin)`` of unlike ones."""
 
     function = staticmethod(F.cosine_embedding_loss)
+    operands = 3
 
 
-class MarginRankingLoss(_Margin):
+class MarginRankingLoss(_Loss):
     """``max(0, -target * (input1 - input2) + margin)``."""
 
     function = staticmethod(F.margin_ranking_loss)
+    operands = 3
 
 
 class HingeEmbeddingLoss(_Loss):
@@ -220,81 +189,140 @@ class HingeEmbeddingLoss(_Loss):
 
     function = staticmethod(F.hinge_embedding_loss)
 
-    def __init__(
-        self,
-        margin: float = 1.0,
-        size_average: Any = None,
-        reduce: Any = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction, margin=margin)
-
 
 class SoftMarginLoss(_Loss):
     """``log(1 + exp(-target * input))``."""
 
     function = staticmethod(F.soft_margin_loss)
 
-    def __init__(
-        self, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
 
-
-class MultiLabelSoftMarginLoss(_Loss):
+class MultiLabelSoftMarginLoss(_WeightedLoss):
     """Binary cross-entropy of logits, averaged over classes."""
 
     function = staticmethod(F.multilabel_soft_margin_loss)
 
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        size_average: Any = None,
-        reduce: Any = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction, weight=weight)
+
+class MultiLabelMarginLoss(_Loss):
+    """``max(0, 1 - input[y] + input[i])`` over labels ``y`` and the other classes ``i``."""
+
+    function = staticmethod(F.multilabel_margin_loss)
 
 
-class MultiMarginLoss(_Loss):
+class MultiMarginLoss(_WeightedLoss):
     """``max(0, margin - input[target] + input[i]) ** p`` over the other classes."""
 
     function = staticmethod(F.multi_margin_loss)
+    p: int
 
-    def __init__(
-        self,
-        p: int = 1,
-        margin: float = 1.0,
-        weight: Tensor | None = None,
-        size_average: Any = None,
-        reduce: Any = None,
-        reduction: str = "mean",
-    ) -> None:
-        if p not in (1, 2):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.p not in (1, 2):
             raise ValueError("only p == 1 and p == 2 supported")
-        super().__init__(size_average, reduce, reduction, p=p, margin=margin, weight=weight)
+        if self.weight is not None and self.weight.ndim != 1:
+            raise ValueError(
+                "MultiMarginLoss: expected weight to be None or 1D tensor, got "
+                f"{self.weight.ndim}D instead"
+            )
 
 
-class TripletMarginLoss(_Loss):
+class _TripletLoss(_Loss):
+    operands = 3
+    margin: float
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.margin <= 0:
+            raise ValueError(
+                f"{type(self).__name__}: expected margin to be greater than 0, got {self.margin} "
+                "instead"
+            )
+
+
+class TripletMarginLoss(_TripletLoss):
     """``max(0, d(anchor, positive) - d(anchor, negative) + margin)``."""
 
     function = staticmethod(F.triplet_margin_loss)
 
+
+class TripletMarginWithDistanceLoss(_TripletLoss):
+    """:class:`TripletMarginLoss` with a distance of one's own, which may be a module."""
+
+    function = staticmethod(F.triplet_margin_with_distance_loss)
+    distance_function: Callable[[Tensor, Tensor], Tensor]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.distance_function is None:
+            self.distance_function = PairwiseDistance()
+
+
+class CTCLoss(_Loss):
+    """The negative log-likelihood of labels without a known alignment.
+
+    ``loss(log_probs, targets, input_lengths, target_lengths)``.
+    """
+
+    function = staticmethod(F.ctc_loss)
+    operands = 4
+
+
+class LinearCrossEntropyLoss(_WeightedLoss):
+    """A linear layer and the cross-entropy of what comes out of it."""
+
     def __init__(
         self,
-        margin: float = 1.0,
-        p: float = 2.0,
-        eps: float = 1e-6,
-        swap: bool = False,
-        size_average: Any = None,
-        reduce: Any = None,
+        in_features: int,
+        num_classes: int,
+        *,
+        out_features: tuple[int, ...] = (),
+        bias: bool = False,
+        device: Any = None,
+        dtype: Any = None,
         reduction: str = "mean",
+        weight: Tensor | None = None,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        options: Any = None,
     ) -> None:
-        if margin <= 0:
-            raise ValueError(
-                f"TripletMarginLoss: expected margin to be greater than 0, got {margin} instead"
+        if weight is not None and tuple(weight.shape) != (num_classes,):
+            raise RuntimeError(
+                f"expected weight shape to be {(num_classes,)}, got {tuple(weight.shape)}"
             )
-        super().__init__(size_average, reduce, reduction, margin=margin, p=p, eps=eps, swap=swap)
+        if not 0 <= label_smoothing <= 1:
+            raise RuntimeError(
+                f"expected label_smoothing to be in range [0, 1], got {label_smoothing}"
+            )
+        super().__init__(weight=weight, reduction=reduction)
+        self.num_classes = num_classes
+        self.out_features = out_features
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+        rows = math.prod(out_features, start=num_classes)
+        self.linear = Linear(in_features, rows, bias=bias, device=device, dtype=dtype)
+        self.options = options
+
+    def forward(self, *operands: Tensor) -> Tensor:
+        outer = (self.num_classes, *self.out_features)
+        weight: Any = self.linear.weight
+        bias: Any = self.linear.bias
+        return F.linear_cross_entropy(
+            operands[0],
+            weight.reshape(*outer, self.linear.in_features),
+            operands[1],
+            linear_bias=None if bias is None else bias.reshape(outer),
+            weight=self.weight,
+            reduction=self.reduction,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.linear.in_features}, num_classes={self.num_classes}, "
+            f"out_features={self.out_features}, bias={self.linear.bias is not None}, "
+            f"reduction={self.reduction}, ignore_index={self.ignore_index}, "
+            f"label_smoothing={self.label_smoothing}, options={self.options}"
+        )
 
 
 class CosineSimilarity(Module):
