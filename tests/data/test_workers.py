@@ -14,7 +14,10 @@ from graphc.generator import Generator
 from graphc.utils import data
 from graphc.utils.data import messages
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
+    pytest.mark.filterwarnings("ignore:This DataLoader will create"),
+]
 
 FORK = "fork"
 
@@ -290,7 +293,7 @@ def test_batches_are_fetched_while_the_program_computes():
 # ------------------------------------------------------------------------------------- errors
 
 
-class Odd(Exception):
+class OddError(Exception):
     def __init__(self, one, two):
         super().__init__(one, two)
 
@@ -314,7 +317,7 @@ class Failing(data.Dataset):
         (ValueError("no such picture"), ValueError),
         (KeyError("no such picture"), KeyError),
         (FileNotFoundError(2, "no such picture"), FileNotFoundError),
-        (Odd("no such picture", 2), RuntimeError),
+        (OddError("no such picture", 2), RuntimeError),
         (type("Local", (ValueError,), {})("no such picture"), RuntimeError),
     ],
     ids=lambda x: getattr(x, "__name__", type(x).__name__),

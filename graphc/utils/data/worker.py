@@ -182,6 +182,8 @@ def work(channel: Channel, number: int, task: Task) -> None:
     global _info
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler is not for its workers
+        # An interrupt goes to the parent as well, which decides what becomes of the workers.
+        signal.signal(signal.SIGINT, lambda *_: None)
     channel.never_block()
     config.set_num_threads(1)
     seed = _seed(task.base_seed, number)
@@ -190,8 +192,6 @@ def work(channel: Channel, number: int, task: Task) -> None:
         _Worker(channel, number, task).run()
     except _CLOSED:
         pass  # the loader has no more use for batches
-    except KeyboardInterrupt:
-        pass  # the process that iterates was interrupted as well, and tells the user
     finally:
         channel.close()
         sys.stdout.flush()
