@@ -26,6 +26,7 @@ from graphc.compiler.receipts import (
     write_stages,
 )
 from graphc.compiler.specialise import SharedMemory, Specialisation, specialise
+from graphc.compiler.survey import UnfinishedError
 from graphc.modes import MODES
 from graphc.nn.module import Module
 from graphc.trees import flatten
@@ -140,6 +141,8 @@ class CompiledFunction:
         except CompilerNotFound as error:
             problem = error
             self._eager = True
+        except UnfinishedError:
+            return None  # lazy modules take their shapes from an eager call
         except SharedMemory:
             problem = f"{self.__name__} writes memory that its inputs share without a common base"
         after = "from here on" if self._eager else "this time"
@@ -195,31 +198,30 @@ class CompiledFunction:
 
 _INSPECTION = frozenset({"dump", "explain", "ir", "receipts", "source", "stages"})
 
+# What Python looks up in the class, where a compiled module's class has to have it too.
+_OPERATORS = (
+    "__getitem__", "__setitem__", "__delitem__", "__len__", "__iter__", "__contains__",
+    "__reversed__",
+)  # fmt: skip
+
 
 class CompiledModule(Module):
-    """A module whose calls run compiled; parameters, names and state_dict are the original's."""
+    """A module whose calls run compiled; everything else about it is the original's."""
+
+    def __new__(cls, module: Module, *_args: Any) -> Any:
+        known = tuple(name for name in _OPERATORS if hasattr(type(module), name))
+        return object.__new__(_with_operators(known) if known else cls)
 
     def __init__(self, module: Module, whole: bool = False) -> None:
-        super().__init__()
-        object.__setattr__(self, "_orig_mod", module)
-        compiled = CompiledFunction(module, type(module).__name__, whole)
-        object.__setattr__(self, "_compiled", compiled)
-        own = self.__dict__
-        for name in list(own):  # everything but the program is the module's own
-            if name not in ("_orig_mod", "_compiled"):
-                own.pop(name)
-        for table in ("_parameters", "_buffers", "_modules"):
-            own[table] = getattr(module, table)
+        own = self.__dict__  # no tables or hooks: they are looked up in the original
+        own["_orig_mod"] = module
+        own["_compiled"] = CompiledFunction(module, type(module).__name__, whole)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._compiled(*args, **kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self._compiled(*args, **kwargs)
-
-    def train(self, mode: bool = True) -> "CompiledModule":
-        self._orig_mod.train(mode)
-        return self
 
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
@@ -231,13 +233,13 @@ class CompiledModule(Module):
         raise AttributeError(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if "_orig_mod" in self.__dict__:
-            setattr(self._orig_mod, name, value)
-        else:
-            super().__setattr__(name, value)
+        setattr(self._orig_mod, name, value)
 
     def __delattr__(self, name: str) -> None:
         delattr(self._orig_mod, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*dir(self._orig_mod), *_INSPECTION, "_orig_mod"})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CompiledModule":
         return CompiledModule(copy.deepcopy(self._orig_mod, memo), self._compiled._whole)
@@ -247,6 +249,31 @@ class CompiledModule(Module):
 
     def __repr__(self) -> str:
         return f"CompiledModule(\n  {repr(self._orig_mod).replace(chr(10), chr(10) + '  ')}\n)"
+
+
+def _passed_on(name: str) -> Any:
+    """A method that is the original's, which a subclass may have written anew."""
+
+    def method(self: CompiledModule, *args: Any, **kwargs: Any) -> Any:
+        module = self._orig_mod
+        result = getattr(module, name)(*args, **kwargs)
+        return self if result is module else result
+
+    method.__name__ = name
+    return method
+
+
+for _class in Module.__mro__[:-1]:
+    for _name, _member in vars(_class).items():
+        _written = callable(_member) and not _name.startswith("__")
+        if _written and _name not in vars(CompiledModule):
+            setattr(CompiledModule, _name, _passed_on(_name))
+
+
+@functools.lru_cache(maxsize=64)
+def _with_operators(names: tuple[str, ...]) -> type[CompiledModule]:
+    """The class of compiled modules that can be indexed, or counted, or the like."""
+    return type("CompiledModule", (CompiledModule,), {name: _passed_on(name) for name in names})
 
 
 def compile(
@@ -278,3 +305,11 @@ def compile(
     if isinstance(model, Module):
         return CompiledModule(model, fullgraph)
     return CompiledFunction(model, whole=fullgraph)
+
+
+def _compile_module(self: Module, *args: Any, **kwargs: Any) -> None:
+    """Makes the calls of this module run compiled from now on; takes what ``compile`` takes."""
+    self._compiled_call_impl = compile(self._call_impl, *args, **kwargs)
+
+
+Module.compile = _compile_module  # type: ignore[attr-defined]

@@ -25,7 +25,9 @@ from graphc.device import device
 from graphc.dtypes import dtype
 from graphc.errors import TraceError
 from graphc.generator import Generator, default_generator
+from graphc.nn.hooks import OF_ALL
 from graphc.nn.module import Module
+from graphc.nn.parameter import is_lazy
 from graphc.optim.optimizer import Optimizer
 from graphc.tensor import Size, Tensor
 
@@ -39,6 +41,10 @@ _LIBRARIES = tuple(
 _REFLECTION = {"getattr", "hasattr", "vars", "__dict__", "setattr", "eval", "exec"}
 _NAMED = frozenset(dis.hasname)
 _TABLES = ("_modules", "_parameters", "_buffers")
+
+
+class UnfinishedError(Exception):
+    """A parameter has no shape before the function has run once."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,8 @@ def survey(function: Callable[..., Any], arguments: list[Any], names: list[str])
         _visit(argument, found.root(argument), name, found, False)
     own = getattr(function, "__name__", None) or type(function).__name__
     _visit(function, found.root(function), own, found, False)
+    for kind in ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks"):
+        _visit_hooks(getattr(OF_ALL, kind), f"{found.root(OF_ALL)}.{kind}", "of all", found)
     state = default_generator._state
     if id(state) not in found.tensors:
         found.implicit.add(id(state))
@@ -252,6 +260,8 @@ def _functions(member: Any) -> list[types.FunctionType]:
 
 def _visit(value: Any, path: str, text: str, found: Survey, structural: bool) -> None:
     if isinstance(value, Tensor):
+        if is_lazy(value):
+            raise UnfinishedError
         check = Check(path, text, value, "is", structural)
         found.tensors.setdefault(id(value), (value, []))[1].append(check)
         found.names.setdefault(id(value), _short(text))

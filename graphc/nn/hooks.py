@@ -1,108 +1,214 @@
-"""Hooks of a module that see gradients.
+"""Hooks that run around ``forward``, of one module or of all; and those on registration."""
 
-What goes in and what comes out passes through one node each, so that all its gradients are known
-together: a single tensor through a copy of itself, several as parts of one vector.
-"""
-
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from graphc.functions.promotion import cast, common_dtype
-from graphc.modes import MODES
-from graphc.ops import OPS
-from graphc.tensor import Tensor, apply
+from graphc.nn.structure import Hooks, RemovableHandle, add_hook
 
 if TYPE_CHECKING:
     from graphc.nn.module import Module
 
-Gradients = tuple[Tensor | None, ...]
+Hook = Callable[..., Any]
+
+BUFFER_REGISTRATION = Hooks()
+MODULE_REGISTRATION = Hooks()
+PARAMETER_REGISTRATION = Hooks()
 
 
-def watch_backward(module: "Module", args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """``module.forward`` whose gradients pass by the module's backward hooks."""
-    if not MODES.grad:
-        return module.forward(*args, **kwargs)
-    arrived: list[Gradients] = []
+class _OfAll:
+    """The hooks that all modules have, named as a module names its own."""
 
-    def outputs_known(grads: Gradients) -> Gradients:
-        for hook in list(module._backward_pre_hooks.values()):
-            grads = _replaced(hook(module, grads), grads, "grad_output")
-        arrived.append(grads)
-        if not watched:  # nothing will arrive at the inputs
-            inputs_known((None,) * len(args))
-        return grads
-
-    def inputs_known(grads: Gradients) -> Gradients:
-        outputs = arrived.pop() if arrived else ()
-        for hook in list(module._backward_hooks.values()):
-            grads = _replaced(hook(module, grads, outputs), grads, "grad_input")
-        return grads
-
-    inputs, watched = _watched(args, inputs_known)
-    result = module.forward(*inputs, **kwargs)
-    single = not isinstance(result, (tuple, list))
-    outputs, seen = _watched((result,) if single else tuple(result), outputs_known)
-    if not seen:
-        return result
-    return outputs[0] if single else type(result)(outputs)
+    def __init__(self) -> None:
+        self._forward_pre_hooks = Hooks()
+        self._forward_hooks = Hooks()
+        self._forward_hooks_with_kwargs = Hooks()
+        self._forward_hooks_always_called = Hooks()
+        self._backward_pre_hooks = Hooks()
+        self._backward_hooks = Hooks()
+        self._is_full_backward_hook: bool | None = None
 
 
-def _replaced(changed: Any, grads: Gradients, what: str) -> Gradients:
-    if changed is None:
-        return grads
-    given = changed if isinstance(changed, tuple) else (changed,)
-    if len(given) != len(grads):
+OF_ALL = _OfAll()
+_RUNNING = tuple(
+    getattr(OF_ALL, f"_{kind}_hooks")
+    for kind in ("forward_pre", "forward", "backward_pre", "backward")
+)
+
+
+def any_for_all() -> bool:
+    """Whether there are hooks that run with every module."""
+    return any(_RUNNING)
+
+
+# ----------------------------------------------------------------------------- hooks of all modules
+
+
+def register_module_buffer_registration_hook(hook: Hook) -> RemovableHandle:
+    """``hook(module, name, buffer)`` whenever one is registered; it may return another."""
+    return add_hook(BUFFER_REGISTRATION, hook)
+
+
+def register_module_module_registration_hook(hook: Hook) -> RemovableHandle:
+    """``hook(module, name, submodule)`` whenever one is registered; it may return another."""
+    return add_hook(MODULE_REGISTRATION, hook)
+
+
+def register_module_parameter_registration_hook(hook: Hook) -> RemovableHandle:
+    """``hook(module, name, parameter)`` whenever one is registered; it may return another."""
+    return add_hook(PARAMETER_REGISTRATION, hook)
+
+
+def register_module_forward_pre_hook(hook: Hook) -> RemovableHandle:
+    """``hook(module, args)`` before the forward of every module; it may return other arguments."""
+    return add_hook(OF_ALL._forward_pre_hooks, hook)
+
+
+def register_module_forward_hook(
+    hook: Hook, *, with_kwargs: bool = False, always_call: bool = False
+) -> RemovableHandle:
+    """``hook(module, args, output)`` after the forward of every module; it may return another."""
+    return add_hook(
+        OF_ALL._forward_hooks,
+        hook,
+        False,
+        (OF_ALL._forward_hooks_with_kwargs, with_kwargs),
+        (OF_ALL._forward_hooks_always_called, always_call),
+    )
+
+
+def register_module_full_backward_pre_hook(hook: Hook) -> RemovableHandle:
+    """``hook(module, grad_output)`` before the gradients of every module are computed."""
+    return add_hook(OF_ALL._backward_pre_hooks, hook)
+
+
+def register_module_full_backward_hook(hook: Hook) -> RemovableHandle:
+    """``hook(module, grad_input, grad_output)`` when the gradients of a module's inputs are known.
+
+    Raises RuntimeError next to hooks of the older kind.
+    """
+    choose_kind(OF_ALL, True, "as a global Module hook")
+    return add_hook(OF_ALL._backward_hooks, hook)
+
+
+def register_module_backward_hook(hook: Hook) -> RemovableHandle:
+    """The older kind of backward hook: it sees the gradients at a module's last operation.
+
+    Raises RuntimeError next to full backward hooks.
+    """
+    choose_kind(OF_ALL, False, "as a global Module hook")
+    return add_hook(OF_ALL._backward_hooks, hook)
+
+
+def choose_kind(holder: Any, full: bool, where: str) -> None:
+    """Decides that the backward hooks are full ones, or not. Raises RuntimeError for both."""
+    if holder._is_full_backward_hook is (not full):
         raise RuntimeError(
-            f"Backward hook returned an invalid number of {what}, got {len(given)}, but expected "
-            f"{len(grads)}"
+            "Cannot use both regular backward hooks and full backward hooks "
+            f"{where}. Please use only one of them."
         )
-    return given
+    holder._is_full_backward_hook = full
 
 
-def _watched(
-    values: Sequence[Any], known: Callable[[Gradients], Gradients]
-) -> tuple[tuple[Any, ...], bool]:
-    """The values, their tensors led through one node; and whether any gradient will come."""
-    places = [i for i, x in enumerate(values) if isinstance(x, Tensor) and x.requires_grad]
-    if not places:
-        return tuple(values), False
-    tensors = [values[i] for i in places]
-    joined = apply(OPS["clone"], tensors, {}) if len(tensors) == 1 else _join(tensors)
-
-    def hook(g: Tensor) -> Tensor:
-        parts = [g] if len(tensors) == 1 else _split(g, tensors)
-        grads: list[Tensor | None] = [None] * len(values)
-        for i, part in zip(places, parts, strict=True):
-            grads[i] = part
-        changed = known(tuple(grads))
-        after = [_or_zeros(changed[i], x) for i, x in zip(places, tensors, strict=True)]
-        return after[0] if len(after) == 1 else _join(after)
-
-    joined.register_hook(hook)
-    parts = [joined] if len(tensors) == 1 else _split(joined, tensors)
-    result = list(values)
-    for i, part in zip(places, parts, strict=True):
-        result[i] = part
-    return tuple(result), True
+# ------------------------------------------------------------------------------------- calling them
 
 
-def _or_zeros(g: Tensor | None, like: Tensor) -> Tensor:
-    return like.detach()._zeros() if g is None else g
+def call_with_hooks(module: "Module", args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``module.forward`` with all hooks around it."""
+    call = _Call(module, args, kwargs)
+    try:
+        return call.run()
+    except Exception:
+        call.after_failure()
+        raise
 
 
-def _join(tensors: Sequence[Tensor]) -> Tensor:
-    """All elements in one vector of the common dtype."""
-    dtype = common_dtype(tensors)
-    flat = [apply(OPS["reshape"], (cast(x, dtype),), {"shape": (x.numel(),)}) for x in tensors]
-    return apply(OPS["cat"], flat, {"dim": 0})
+class _Call:
+    """One call of a module with hooks."""
+
+    def __init__(self, module: "Module", args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.module, self.args, self.kwargs = module, args, kwargs
+        self.result: Any = None
+        self._called: set[int] = set()  # of the hooks to be called always
+
+    def run(self) -> Any:
+        module = self.module
+        self._before()
+        full, older = _backward_hooks(module)
+        before = [*OF_ALL._backward_pre_hooks.values(), *module._backward_pre_hooks.values()]
+        if full or before:
+            from graphc.nn.backward_hooks import Watch
+
+            watch = Watch(module, full, before)
+            self.args = watch.inputs(self.args)
+            self.result = module.forward(*self.args, **self.kwargs)
+            self._after()
+            self.result = watch.outputs(self.result)
+        else:
+            self.result = module.forward(*self.args, **self.kwargs)
+            self._after()
+        if older:
+            from graphc.nn.backward_hooks import watch_last_operation
+
+            watch_last_operation(module, older, self.result)
+        return self.result
+
+    def _before(self) -> None:
+        module = self.module
+        hooks = (*OF_ALL._forward_pre_hooks.items(), *module._forward_pre_hooks.items())
+        for number, hook in hooks:
+            if number in module._forward_pre_hooks_with_kwargs:
+                changed = hook(module, self.args, self.kwargs)
+                if changed is None:
+                    continue
+                if not isinstance(changed, tuple) or len(changed) != 2:
+                    raise RuntimeError(
+                        "forward pre-hook must return None or a tuple of (new_args, new_kwargs), "
+                        f"but got {changed}."
+                    )
+                self.args, self.kwargs = changed
+            else:
+                changed = hook(module, self.args)
+                if changed is not None:
+                    self.args = changed if isinstance(changed, tuple) else (changed,)
+
+    def _after(self) -> None:
+        module = self.module
+        for holder in (OF_ALL, module):
+            for number, hook in list(holder._forward_hooks.items()):
+                if number in holder._forward_hooks_always_called:
+                    self._called.add(number)
+                self._run(holder, number, hook)
+
+    def _run(self, holder: Any, number: int, hook: Hook) -> None:
+        if number in holder._forward_hooks_with_kwargs:
+            changed = hook(self.module, self.args, self.kwargs, self.result)
+        else:
+            changed = hook(self.module, self.args, self.result)
+        if changed is not None:
+            self.result = changed
+
+    def after_failure(self) -> None:
+        """Runs those hooks that are called always and were not yet."""
+        for holder, kind in ((OF_ALL, "global module"), (self.module, "module")):
+            for number, hook in list(holder._forward_hooks.items()):
+                if number not in holder._forward_hooks_always_called or number in self._called:
+                    continue
+                try:
+                    self._run(holder, number, hook)
+                except Exception as error:
+                    warnings.warn(
+                        f"{kind} forward hook with ``always_call=True`` raised an exception that "
+                        f"was silenced as another error was raised in forward: {error}",
+                        stacklevel=5,
+                    )
 
 
-def _split(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    parts, start = [], 0
-    for x in like:
-        stop = start + x.numel()
-        attrs = {"starts": (start,), "stops": (stop,), "steps": (1,)}
-        part = apply(OPS["slice"], (vector,), attrs)
-        parts.append(cast(apply(OPS["reshape"], (part,), {"shape": tuple(x.shape)}), x.dtype))
-        start = stop
-    return parts
+def _backward_hooks(module: "Module") -> tuple[list[Hook], list[Hook]]:
+    """Full backward hooks, and those of the older kind."""
+    full: list[Hook] = []
+    older: list[Hook] = []
+    for holder in (OF_ALL, module):
+        found = full if holder._is_full_backward_hook else older
+        found += holder._backward_hooks.values()
+    return full, older

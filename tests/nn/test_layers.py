@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -242,9 +243,9 @@ def test_sequential_like_a_list():
         popped = s.pop(-1)
         names = [type(m).__name__ for m in s[1:3]]
         joined = s + nn.Sequential(nn.ReLU())
-        ordered = nn.Sequential({"a": nn.ReLU(), "b": nn.Tanh()}) if t is graphc else None
-        assert ordered is None or list(dict(ordered.named_children())) == ["a", "b"]
-        return repr(s), type(popped).__name__, names, len(joined), list(s.state_dict())
+        ordered = nn.Sequential(OrderedDict(a=nn.ReLU(), b=nn.Tanh()))
+        children = list(dict(ordered.named_children()))
+        return repr(s), type(popped).__name__, names, len(joined), list(s.state_dict()), children
 
     assert program(graphc) == program(torch)
 
@@ -270,10 +271,6 @@ MODULE_ERRORS = {
 
 @pytest.mark.parametrize("name", MODULE_ERRORS)
 def test_error_is_of_the_type_that_pytorch_raises(name):
-    if name == "no forward":
-        with pytest.raises(TypeError, match="forward"):
-            MODULE_ERRORS[name](graphc)
-        return
     assert same_error(MODULE_ERRORS[name])
 
 

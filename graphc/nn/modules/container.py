@@ -1,12 +1,29 @@
-"""Modules that hold others."""
+"""Modules that hold others, or parameters."""
 
 import operator
+import warnings
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from graphc.nn.module import STRUCTURE, Module
+from graphc.nn.module import Module, _addindent
 from graphc.nn.parameter import Parameter
 from graphc.tensor import Tensor
+
+
+class Container(Module):
+    """Modules by keyword, as in PyTorch's first years; a Module does the same."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        warnings.warn(
+            "`nn.Container` is deprecated. All of its functionality is now implemented in "
+            "`nn.Module`. Subclass that instead.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        super().__init__()
+        for key, value in kwargs.items():
+            self.add_module(key, value)
 
 
 def _position(index: Any, length: int) -> int:
@@ -34,7 +51,7 @@ class _Numbered(Module):
         return self._modules[self._name(index)]
 
     def _part(self, items: list[tuple[str, Any]]) -> Any:
-        return type(self)([module for _, module in items])  # type: ignore[call-arg]
+        return type(self)([module for _, module in items])
 
     def __setitem__(self, index: Any, module: Module) -> None:
         setattr(self, self._name(index), module)
@@ -48,7 +65,6 @@ class _Numbered(Module):
     def _renumber(self, modules: list[Any]) -> None:
         self._modules.clear()
         self._modules.update({str(i): module for i, module in enumerate(modules)})
-        STRUCTURE.version += 1
 
     def append(self, module: Module) -> Any:
         """Adds a module at the end."""
@@ -61,28 +77,24 @@ class _Numbered(Module):
             self.append(module)
         return self
 
-    def insert(self, index: int, module: Module) -> Any:
-        """Puts a module before position ``index``."""
-        if not isinstance(module, Module):
-            raise AssertionError(f"module should be of type: {Module}")
+    def pop(self, key: int | slice) -> Any:
+        """Takes a module (or, of a slice, several) out and returns it."""
+        module = self[key]
+        del self[key]
+        return module
+
+    def _insert(self, index: int, module: Module) -> None:
         modules = list(self._modules.values())
         modules.insert(index, module)
         self._renumber(modules)
-        return self
-
-    def pop(self, index: int) -> Any:
-        """Takes a module out and returns it."""
-        module = self[index]
-        del self[index]
-        return module
 
 
 class Sequential(_Numbered):
-    """Modules called one after the other, given by position or as an ordered dict."""
+    """Modules called one after the other, given by position or as an OrderedDict."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
-        if len(args) == 1 and isinstance(args[0], Mapping):
+        if len(args) == 1 and isinstance(args[0], OrderedDict):
             for name, module in args[0].items():
                 self.add_module(name, module)
         else:
@@ -90,23 +102,51 @@ class Sequential(_Numbered):
                 self.add_module(str(i), module)
 
     def _part(self, items: list[tuple[str, Any]]) -> "Sequential":
-        return type(self)(dict(items))
+        return type(self)(OrderedDict(items))
+
+    def insert(self, index: int, module: Module) -> "Sequential":
+        """Puts a module before position ``index``. Raises IndexError outside of the sequence."""
+        if not isinstance(module, Module):
+            raise AssertionError(f"module should be of type: {Module}")
+        if not -len(self) <= index <= len(self):
+            raise IndexError(f"Index out of range: {index}")
+        self._insert(index, module)
+        return self
 
     def __add__(self, other: Any) -> "Sequential":
-        if not isinstance(other, Sequential):
-            raise ValueError(
-                f"add operator supports only objects of Sequential class, but {type(other)} is "
-                "given."
-            )
-        return Sequential(*self, *other)
+        return Sequential(*self, *_checked_sequence(other))
 
     def __iadd__(self, other: Any) -> "Sequential":
-        return self.extend(other)  # type: ignore[no-any-return]
+        return self.extend(_checked_sequence(other))  # type: ignore[no-any-return]
+
+    def __mul__(self, other: int) -> "Sequential":
+        return Sequential(*list(self) * self._times(other))
+
+    def __rmul__(self, other: int) -> "Sequential":
+        return self * other
+
+    def __imul__(self, other: int) -> "Sequential":
+        return self.extend(list(self) * (self._times(other) - 1))  # type: ignore[no-any-return]
+
+    def _times(self, count: Any) -> int:
+        if not isinstance(count, int):
+            raise TypeError(f"unsupported operand type(s) for *: {type(self)} and {type(count)}")
+        if count <= 0:
+            raise ValueError(f"Non-positive multiplication factor {count} for {type(self)}")
+        return count
 
     def forward(self, input: Any) -> Any:
         for module in self:
             input = module(input)
         return input
+
+
+def _checked_sequence(other: Any) -> Sequential:
+    if isinstance(other, Sequential):
+        return other
+    raise ValueError(
+        f"add operator supports only objects of Sequential class, but {type(other)} is given."
+    )
 
 
 class ModuleList(_Numbered):
@@ -117,8 +157,21 @@ class ModuleList(_Numbered):
         if modules is not None:
             self.extend(modules)
 
+    def extend(self, modules: Iterable[Module]) -> "ModuleList":
+        """Adds several modules at the end. Raises TypeError for what cannot be iterated over."""
+        if not isinstance(modules, Iterable):
+            raise TypeError(
+                "ModuleList.extend should be called with an iterable, but got "
+                f"{type(modules).__name__}"
+            )
+        return super().extend(modules)  # type: ignore[no-any-return]
+
+    def insert(self, index: int, module: Module) -> None:
+        """Puts a module before position ``index``."""
+        self._insert(index, module)
+
     def __iadd__(self, modules: Iterable[Module]) -> "ModuleList":
-        return self.extend(modules)  # type: ignore[no-any-return]
+        return self.extend(modules)
 
     def __add__(self, other: Iterable[Module]) -> "ModuleList":
         return ModuleList([*self, *other])
@@ -136,10 +189,33 @@ class ModuleList(_Numbered):
                 groups.append([i, i])
         lines = []
         for first, last in groups:
-            inner = texts[first].replace("\n", "\n  ")
             many = f"({first}-{last}): {last - first + 1} x " if last > first else f"({first}): "
-            lines.append(f"{many}{inner}")
+            lines.append(_addindent(many + texts[first], 2))
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+def _pairs(given: Any, owner: str, elements: str) -> Iterator[tuple[str, Any]]:
+    """Names and values of a mapping, or of pairs. Raises TypeError or ValueError for others."""
+    if not isinstance(given, Iterable) and not isinstance(given, (ModuleDict, ParameterDict)):
+        raise TypeError(
+            f"{owner}.update should be called with an iterable of key/value pairs, but got "
+            f"{type(given).__name__}"
+        )
+    if isinstance(given, (Mapping, ModuleDict, ParameterDict)):
+        yield from given.items()
+        return
+    for i, pair in enumerate(given):
+        if not isinstance(pair, Iterable):
+            raise TypeError(
+                f"{elements} update sequence element #{i} should be Iterable; is"
+                f"{type(pair).__name__}"
+            )
+        key, *rest = found = tuple(pair) or (None,)
+        if len(found) != 2:
+            raise ValueError(
+                f"{elements} update sequence element #{i} has length {len(found)}; 2 is required"
+            )
+        yield key, rest[0]
 
 
 class ModuleDict(Module):
@@ -150,17 +226,14 @@ class ModuleDict(Module):
         if modules is not None:
             self.update(modules)
 
-    def __getitem__(self, key: str) -> Module:
-        found = self._modules[key]
-        assert found is not None
-        return found
+    def __getitem__(self, key: str) -> Any:
+        return self._modules[key]
 
     def __setitem__(self, key: str, module: Module) -> None:
         self.add_module(key, module)
 
     def __delitem__(self, key: str) -> None:
         del self._modules[key]
-        STRUCTURE.version += 1
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -174,32 +247,28 @@ class ModuleDict(Module):
     def clear(self) -> None:
         """Removes all modules."""
         self._modules.clear()
-        STRUCTURE.version += 1
 
-    def pop(self, key: str) -> Module:
+    def pop(self, key: str) -> Any:
         """Takes a module out and returns it."""
         module = self[key]
         del self[key]
         return module
 
     def keys(self) -> Any:
+        """The names."""
         return self._modules.keys()
 
     def items(self) -> Any:
+        """The names and modules."""
         return self._modules.items()
 
     def values(self) -> Any:
+        """The modules."""
         return self._modules.values()
 
     def update(self, modules: Any) -> None:
         """Adds the modules of a mapping, or of pairs of name and module."""
-        if not isinstance(modules, (Mapping, ModuleDict)) and not isinstance(modules, Iterable):
-            raise TypeError(
-                "ModuleDict.update should be called with an iterable of key/value pairs, but got "
-                f"{type(modules).__name__}"
-            )
-        pairs = modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules
-        for key, module in pairs:
+        for key, module in _pairs(modules, "ModuleDict", "ModuleDict"):
             self[key] = module
 
 
@@ -234,7 +303,12 @@ class ParameterList(Module):
         return self
 
     def extend(self, values: Iterable[Any]) -> "ParameterList":
-        """Adds several values at the end."""
+        """Adds several values at the end. Raises TypeError for a tensor."""
+        if not isinstance(values, Iterable) or isinstance(values, Tensor):
+            raise TypeError(
+                "ParameterList.extend should be called with an iterable, but got "
+                f"{type(values).__name__}"
+            )
         for value in list(values):
             self.append(value)
         return self
@@ -243,7 +317,10 @@ class ParameterList(Module):
         return self.extend(values)
 
     def extra_repr(self) -> str:
-        return "\n".join(f"  ({i}): {_described(value)}" for i, value in enumerate(self))
+        return "\n".join(
+            f"  ({i}): {_described(value, getattr(value, 'dtype', None))}"
+            for i, value in enumerate(self)
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
         raise RuntimeError("ParameterList should not be called.")
@@ -254,40 +331,63 @@ class ParameterDict(Module):
 
     def __init__(self, parameters: Any = None) -> None:
         super().__init__()
-        self._names: dict[str, None] = {}
+        self._keys: dict[str, None] = {}
         if parameters is not None:
             self.update(parameters)
 
+    def _attribute(self, key: Any) -> str:
+        if not isinstance(key, str):
+            raise TypeError(
+                "Index given to ParameterDict cannot be used as a key as it is not a string (type "
+                f"is '{type(key).__name__}')."
+            )
+        return key
+
     def __getitem__(self, key: str) -> Any:
-        if key not in self._names:
-            raise KeyError(key)
-        return getattr(self, key)
+        return getattr(self, self._attribute(key))
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self._names[key] = None
-        setattr(self, key, _as_parameter(value))
+        name = self._attribute(key)
+        self._keys[key] = None
+        setattr(self, name, _as_parameter(value))
 
     def __delitem__(self, key: str) -> None:
-        del self._names[key]
-        delattr(self, key)
+        del self._keys[key]
+        delattr(self, self._attribute(key))
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._keys)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._keys)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._keys)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._names
+        return key in self._keys
 
     def keys(self) -> Any:
-        return self._names.keys()
+        """The names."""
+        return self._keys.keys()
 
     def values(self) -> Iterable[Any]:
-        return (self[key] for key in self._names)
+        """The parameters."""
+        return (self[key] for key in self._keys)
 
     def items(self) -> Iterable[tuple[str, Any]]:
-        return ((key, self[key]) for key in self._names)
+        """The names and parameters."""
+        return ((key, self[key]) for key in self._keys)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The parameter of a name, or the default."""
+        return self[key] if key in self else default  # noqa: SIM401 - this is get
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The parameter of a name, which is set to the default where there is none."""
+        if key not in self:
+            self[key] = default
+        return self[key]
 
     def pop(self, key: str) -> Any:
         """Takes a parameter out and returns it."""
@@ -295,16 +395,54 @@ class ParameterDict(Module):
         del self[key]
         return value
 
+    def popitem(self) -> tuple[str, Any]:
+        """Takes the last name and its parameter out and returns them."""
+        key, _ = self._keys.popitem()
+        value = self[key]
+        delattr(self, key)
+        return key, value
+
+    def clear(self) -> None:
+        """Removes all parameters."""
+        for key in list(self._keys):
+            del self[key]
+
+    def copy(self) -> "ParameterDict":
+        """Another dict of the same parameters."""
+        return ParameterDict(OrderedDict(self.items()))
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> "ParameterDict":
+        """A new dict where each name has the default."""
+        return ParameterDict([(key, default) for key in keys])
+
     def update(self, parameters: Any) -> None:
-        """Adds the parameters of a mapping, or of pairs of name and parameter."""
-        pairs = parameters.items() if hasattr(parameters, "items") else parameters
-        for key, value in pairs:
+        """Adds the parameters of a mapping (in the order of names, unless it is an OrderedDict),
+        or of pairs of name and parameter."""
+        plain = isinstance(parameters, Mapping) and not isinstance(parameters, OrderedDict)
+        pairs = _pairs(parameters, "ParametersDict", "ParameterDict")
+        for key, value in sorted(pairs, key=operator.itemgetter(0)) if plain else pairs:
             self[key] = value
 
-    def extra_repr(self) -> str:
-        return "\n".join(f"  ({key}): {_described(value)}" for key, value in self.items())
+    def __or__(self, other: "ParameterDict") -> "ParameterDict":
+        merged = self.copy()
+        merged.update(other)
+        return merged
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
+    def __ror__(self, other: "ParameterDict") -> "ParameterDict":
+        merged = other.copy()
+        merged.update(self)
+        return merged
+
+    def __ior__(self, other: "ParameterDict") -> "ParameterDict":
+        self.update(other)
+        return self
+
+    def extra_repr(self) -> str:
+        return "\n".join(
+            f"  ({key}): {_described(value, _type_name(value))}" for key, value in self.items()
+        )
+
+    def __call__(self, input: Any) -> Any:  # noqa: ARG002
         raise RuntimeError("ParameterDict should not be called.")
 
 
@@ -314,9 +452,13 @@ def _as_parameter(value: Any) -> Any:
     return value
 
 
-def _described(value: Any) -> str:
+def _type_name(value: Any) -> Any:
+    return value.type() if isinstance(value, Tensor) else None
+
+
+def _described(value: Any, type_text: Any) -> str:
     if not isinstance(value, Tensor):
         return f"Object of type: {type(value).__name__}"
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
     size = "x".join(str(n) for n in value.shape)
-    return f"{kind} containing: [{value.dtype} of size {size}]"
+    return f"{kind} containing: [{type_text} of size {size}]"
