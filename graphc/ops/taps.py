@@ -9,6 +9,7 @@ Positions are computed in the precision that PyTorch uses (float32 for all but f
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 
-class Taps(NamedTuple):
+@dataclass(frozen=True)
+class Taps:
     """int64 and float64 ``[size, taps]``, and int64 ``[size]``; unused taps repeat a used one."""
 
     index: Array
@@ -71,7 +73,7 @@ def _exactly(index: Array) -> Taps:
 
 def _floor(position: Array, s: Settings) -> Array:
     """As PyTorch rounds down: in float32, whatever the position was computed in."""
-    return np.minimum(np.floor(position.astype(np.float32)), s.source - 1)
+    return np.asarray(np.minimum(np.floor(position.astype(np.float32)), s.source - 1))
 
 
 def _nearest(s: Settings) -> Taps:
@@ -116,7 +118,7 @@ def _cubic_kernel(distance: Array, a: float) -> Array:
     d = np.abs(distance)
     near = ((a + 2) * d - (a + 3)) * d * d + 1
     far = ((d - 5) * d + 8) * d * a - 4 * a
-    return np.where(d < 1, near, np.where(d < 2, far, 0.0))
+    return np.asarray(np.where(d < 1, near, np.where(d < 2, far, 0.0)))
 
 
 def _cubic(s: Settings) -> Taps:
@@ -151,7 +153,7 @@ def _ranges(begin: Array, count: Array, weights: Callable[[Array, Array, Array],
 
 
 def _triangle(distance: Array) -> Array:
-    return np.maximum(1 - np.abs(distance), 0.0)
+    return np.asarray(np.maximum(1 - np.abs(distance), 0.0))
 
 
 def _lanczos_kernel(distance: Array) -> Array:
@@ -180,7 +182,8 @@ def _antialiased(s: Settings) -> Taps:
 
     taps = _ranges(begin.astype(np.int64), np.maximum(end - begin, 1).astype(np.int64), weights)
     total = taps.weight.sum(1, keepdims=True)
-    return taps._replace(weight=np.where(total != 0, taps.weight / np.where(total, total, 1), 0))
+    weight = np.where(total != 0, taps.weight / np.where(total, total, 1), 0)
+    return replace(taps, weight=weight)
 
 
 _METHODS: dict[str, Callable[[Settings], Taps]] = {
