@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from graphc import (
+    amp,
     autograd,
     cuda,
     dtypes,
@@ -35,6 +36,7 @@ from graphc.activations import (
     threshold,
     threshold_,
 )
+from graphc.amp import autocast
 from graphc.as_torch import install_as_torch, uninstall_as_torch
 from graphc.autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from graphc.compiler.function import compile
@@ -94,6 +96,7 @@ from graphc.tensor import Size, Tensor
 __version__ = "0.1.0"
 
 globals().update(functions.FUNCTIONS)
+globals().update(amp.autocast_mode.SETTINGS)
 globals().update({name: getattr(settings, name) for name in settings.__all__})
 
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from graphc.autocasting import Region
     from graphc.tracing import Trace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -16,6 +17,7 @@ class _Modes(threading.local):
     grad: bool = True
     inference: bool = False
     trace: "Trace | None" = None
+    autocast: "Region | None" = None  # the precision that operations compute in
     anomaly: bool = False  # remember the line of each operation, look for NaN in gradients
     check_nan: bool = True
     saved_hooks: "tuple[Callable[[Any], Any], Callable[[Any], Any]] | None" = None  # pack, unpack

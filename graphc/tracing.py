@@ -102,6 +102,7 @@ class Trace:
     base_owners: dict[int, Tensor] = field(default_factory=dict)  # id of a base -> a view of it
     stand_ins: dict[int, StandIn] = field(default_factory=dict)  # by id of their storage
     results: "list[weakref.ref[Tensor]]" = field(default_factory=list)  # of operations
+    casts: dict[Any, Any] = field(default_factory=dict)  # see graphc.autocasting
     _twins: dict[int, Tensor] = field(default_factory=dict)
     _kept: list[Any] = field(default_factory=list)  # keeps ids valid while the trace lives
     _written: dict[int, Tensor] = field(default_factory=dict)

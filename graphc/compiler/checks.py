@@ -63,6 +63,8 @@ class Checks:
         plan, code = self.plan, self.code
         mode = plan.grad_mode
         code.need(f"modes.grad is {mode}", f"gradients are now {'off' if mode else 'on'}")
+        autocast = "None" if plan.autocast is None else code.bind(plan.autocast, "region")
+        code.need(f"modes.autocast is {autocast}", "autocast is now {modes.autocast}")
         default = code.bind(dtypes.get_default_dtype(), "dtype")
         code.need(
             f"defaults.dtype is {default}",

@@ -147,6 +147,7 @@ class Plan:
     views: list[tuple[int, View, int]]  # leaf, its view chain, the input that is its base
     grads: list[tuple[int, bool]]  # input, whether its .grad was None
     grad_mode: bool
+    autocast: Any  # the region of graphc.autocasting, or None
     guard: Guard
     executable: "Executable"
     visible: int  # outputs of the graph that the caller gets; the rest is saved for backward

@@ -114,6 +114,7 @@ class _Specialising:
             if isinstance(leaf, Tensor):
                 self.names[id(leaf)] = leaf_name
         self.grad_mode = MODES.grad
+        self.autocast = MODES.autocast
         self.outputs: list[Node] = []
         self.output_of: dict[int, int] = {}  # id of a storage -> number of the output
         self.tracked: dict[int, Tensor] = {}
@@ -510,6 +511,7 @@ class _Specialising:
             ],
             grads=[(self._number_of(t), none) for t, none in trace.grad_reads],
             grad_mode=self.grad_mode,
+            autocast=self.autocast,
             guard=guard,
             executable=executable,
             visible=len(self.outputs),

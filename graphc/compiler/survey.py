@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.amp.grad_scaler import GradScaler
 from graphc.compiler.places import Place
 from graphc.device import device
 from graphc.dtypes import dtype
@@ -292,6 +293,8 @@ def _visit(value: Any, path: str, text: str, found: Survey, structural: bool) ->
         _visit_module(value, path, text, found)
     elif isinstance(value, Optimizer):
         _visit_optimizer(value, path, text, found)
+    elif isinstance(value, GradScaler):
+        _visit_scaler(value, path, text, found)
     elif isinstance(value, Generator):
         _visit(value._state, f"{path}._state", f"{text}.state", found, False)
     elif isinstance(value, types.ModuleType):
@@ -432,6 +435,13 @@ def _visit_optimizer(optimizer: Optimizer, path: str, text: str, found: Survey) 
         if isinstance(values, dict):
             for name, value in values.items():
                 _visit(value, f"{place}[{name!r}]", f"{stem}.{name}", found, False)
+
+
+def _visit_scaler(scaler: GradScaler, path: str, text: str, found: Survey) -> None:
+    for name in scaler.watched:
+        value = getattr(scaler, name, None)
+        if value is not None:  # it makes its tensors in the first iteration
+            _visit(value, f"{path}.{name}", f"{text}.{name.strip('_')}", found, False)
 
 
 def _own_module(module: types.ModuleType) -> bool:

@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import Any
 
 from graphc import dtypes
+from graphc.autocasting import lowered
 from graphc.errors import DtypeError, ShapeError
 from graphc.functions.promotion import cast, promoted
 from graphc.functions.registry import FUNCTIONS, tensor_function
@@ -270,6 +271,8 @@ def _contracted(a: _Term, b: _Term, needed: set[int]) -> _Term:
     names = dict(zip(dict.fromkeys((*a.labels, *b.labels)), _LETTERS, strict=False))
     left, right, made = ("".join(names[x] for x in y) for y in (a.labels, b.labels, out))
     x, y = a.value, b.value
+    if len(out) < len(names):
+        x, y = lowered(x, y)
     if x.dtype is not y.dtype:
         if len(out) < len(names):
             raise DtypeError(

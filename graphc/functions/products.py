@@ -6,7 +6,7 @@ from graphc import dtypes
 from graphc.errors import DtypeError, ShapeError
 from graphc.functions.dims import normalise_dim
 from graphc.functions.promotion import cast, promoted
-from graphc.functions.registry import tensor_function, write_out
+from graphc.functions.registry import FUNCTIONS, tensor_function, write_out
 from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
 
@@ -98,6 +98,8 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
             f"inner() the last dimension must match on both input tensors but got shapes "
             f"{list(input.shape)} and {list(other.shape)}"
         )
+    if input.ndim == other.ndim == 1:
+        return FUNCTIONS["dot"](input, other)  # type: ignore[no-any-return]
     return tensordot(input, other, ([-1], [-1]))  # type: ignore[no-any-return]
 
 

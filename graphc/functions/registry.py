@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from graphc import dtypes
+from graphc.autocasting import POLICIES, called
 from graphc.errors import TraceError, located
 from graphc.functions.called import NAMES, name_gradients
 from graphc.functions.promotion import cast
@@ -74,10 +75,13 @@ def locating(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """The function; what it refuses names it, its tensors and the user's line."""
     numpy_names = _numpy_names(function)
     naming = NAMES.get(name)
+    policy = POLICIES.get(name)
     inplace = name.endswith("_")
 
     @functools.wraps(function)
     def with_place(*args: Any, **kwargs: Any) -> Any:
+        if policy is not None and MODES.autocast is not None:
+            return called(policy, with_place, args, kwargs)
         try:
             for alias in numpy_names.keys() & kwargs.keys() if kwargs else ():
                 if numpy_names[alias] not in kwargs:
@@ -93,6 +97,8 @@ def locating(function: Callable[..., Any], name: str) -> Callable[..., Any]:
             name_gradients(naming, args, kwargs, result, inplace)
         return result
 
+    if policy is not None:
+        with_place.autocasts = True  # type: ignore[attr-defined]
     return with_place
 
 

@@ -1,5 +1,8 @@
 """Layers as functions: ``import graphc.nn.functional as F``."""
 
+import sys
+
+from graphc.autocasting import cast_in_modules
 from graphc.errors import unknown_name
 from graphc.functions.distances import pdist
 from graphc.nn.functional.activation import (
@@ -273,6 +276,10 @@ __all__ = [
     "upsample_bilinear",
     "upsample_nearest",
 ]
+
+
+_OWN = [m for name, m in sys.modules.items() if f"{name}.".startswith(f"{__name__}.")]
+cast_in_modules(_OWN)
 
 
 def __getattr__(name: str) -> object:

@@ -1,10 +1,12 @@
 """Normalisations: by batch, by example, by vector; and dropout."""
 
+import functools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from graphc import dtypes
 from graphc.errors import ShapeError
 from graphc.functions.registry import assign, tensor_function
 from graphc.generator import draw
@@ -21,6 +23,22 @@ def _shaped(vector: Tensor, shape: Sequence[int]) -> Tensor:
     return _row("reshape", vector, shape=tuple(shape))
 
 
+def _mixed(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Half-precision input and float32 parameters: computed in float32, given back in half."""
+
+    @functools.wraps(function)
+    def in_float32(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if input.dtype in (dtypes.bfloat16, dtypes.float16):
+            given = (*args, *kwargs.values())
+            if any(isinstance(x, Tensor) and x.dtype is dtypes.float32 for x in given):
+                whole = function(input.to(dtypes.float32), *args, **kwargs)  # type: ignore[attr-defined]
+                return whole.to(input.dtype)  # type: ignore[attr-defined, no-any-return]
+        return function(input, *args, **kwargs)
+
+    return in_float32
+
+
+@_mixed
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -94,6 +112,7 @@ def _move(running: Tensor | None, now: Tensor, momentum: Any) -> None:
         MODES.grad = recorded
 
 
+@_mixed
 def instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,
@@ -127,6 +146,7 @@ def instance_norm(
     return result if bias is None else _row("add", result, _shaped(bias, shape))
 
 
+@_mixed
 def layer_norm(
     input: Tensor,
     normalized_shape: Sequence[int],
@@ -161,6 +181,7 @@ def _last(input: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(range(input.ndim - len(shape), input.ndim))
 
 
+@_mixed
 def rms_norm(
     input: Tensor,
     normalized_shape: Sequence[int],
@@ -168,13 +189,13 @@ def rms_norm(
     eps: float | None = None,
 ) -> Tensor:
     """The last dimensions divided by their root mean square."""
-    from graphc.dtypes import finfo
-
     dims = _last(input, tuple(normalized_shape))
-    least = finfo(input.dtype).eps if eps is None else eps
+    computed = dtypes.float32 if input.dtype.itemsize == 2 else input.dtype
+    least = dtypes.finfo(computed).eps if eps is None else eps
     return _row("rms_norm", input, _filled(weight, 1.0, input), dims=dims, eps=float(least))
 
 
+@_mixed
 def group_norm(
     input: Tensor,
     num_groups: int,
