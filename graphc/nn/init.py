@@ -1,5 +1,6 @@
 """Initial values of parameters, written in place and never recorded."""
 
+import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc import dtypes
 from graphc.generator import Generator, draw
 from graphc.modes import MODES
 from graphc.ops import OPS
@@ -66,7 +68,11 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal numbers, those outside ``[a, b]`` excluded: the inverse distribution of uniforms."""
+    """Normal numbers, those outside ``[a, b]`` excluded: the inverse distribution of uniforms.
+
+    ``a`` and ``b`` are values, not deviations. Beyond six deviations from the mean there is little
+    to tell numbers apart, and the result is the nearer bound.
+    """
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of "
@@ -80,9 +86,9 @@ def trunc_normal_(
     low, high = below(a), below(b)
 
     def write(t: Any) -> None:
-        drawn = draw("uniform", tuple(t.shape), t.dtype, generator)
-        spread = apply(OPS["erfinv"], (drawn * (high - low) + low,), {})  # type: ignore[operator]
-        t.copy_((spread * (std * math.sqrt(2.0)) + mean).clamp(a, b))  # type: ignore[operator]
+        drawn: Any = draw("uniform", tuple(t.shape), dtypes.float64, generator)
+        spread: Any = apply(OPS["erfinv"], (drawn * (high - low) + low,), {})
+        t.copy_((spread * (std * math.sqrt(2.0)) + mean).clamp(a, b))
 
     return _written(tensor, write)
 
@@ -135,13 +141,17 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
     return int(tensor.shape[1]) * field, int(tensor.shape[0]) * field
 
 
-_calculate_fan_in_and_fan_out = _fans  # the name programs written for PyTorch import
+# Names that programs written for PyTorch import.
+_calculate_fan_in_and_fan_out = _fans
 
 
 def _fan(tensor: Tensor, mode: str) -> int:
     if mode.lower() not in ("fan_in", "fan_out"):
         raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
     return _fans(tensor)[mode.lower() == "fan_out"]
+
+
+_calculate_correct_fan = _fan
 
 
 def xavier_uniform_(
@@ -223,3 +233,38 @@ def sparse_(
         t.copy_(values * Tensor._make(kept))  # type: ignore[operator]
 
     return _written(tensor, write)
+
+
+# ------------------------------------------------------------------------------------- old names
+
+
+def _old(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """An initialisation under the name that it had before PyTorch 0.4."""
+    new = function.__name__
+    old = new[:-1]
+
+    @functools.wraps(function)
+    def renamed(*args: Any, **kwargs: Any) -> Tensor:
+        warnings.warn(
+            f"`nn.init.{old}` is now deprecated in favor of `nn.init.{new}`.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return function(*args, **kwargs)
+
+    renamed.__name__ = renamed.__qualname__ = old
+    renamed.__doc__ = f"The old name of :func:`{new}`."
+    return renamed
+
+
+uniform = _old(uniform_)
+normal = _old(normal_)
+constant = _old(constant_)
+eye = _old(eye_)
+dirac = _old(dirac_)
+xavier_uniform = _old(xavier_uniform_)
+xavier_normal = _old(xavier_normal_)
+kaiming_uniform = _old(kaiming_uniform_)
+kaiming_normal = _old(kaiming_normal_)
+orthogonal = _old(orthogonal_)
+sparse = _old(sparse_)

@@ -63,14 +63,16 @@ def embedding_bag(
         shorten(weight, index, max_norm, norm_type)
     if offsets is not None:
         _check_offsets(offsets, int(input.shape[0]), include_last_offset)
-    rows: Any = looked_up(weight, index, None, scale_grad_by_freq)
+    kind = weight.dtype
+    wide = dtypes.float32 if kind.itemsize == 2 else kind  # sums are rounded once
+    rows: Any = cast(looked_up(weight, index, None, scale_grad_by_freq), wide)
     if per_sample_weights is not None:
-        rows = rows * per_sample_weights.unsqueeze(-1)  # type: ignore[attr-defined]
+        rows = rows * cast(per_sample_weights, wide).unsqueeze(-1)  # type: ignore[attr-defined]
     counts = None if padding_idx is None else index.ne(padding_idx)
     if offsets is None:
-        return _of_rows(rows, counts, mode)
+        return cast(_of_rows(rows, counts, mode), kind)
     bags = int(offsets.shape[0]) - bool(include_last_offset)
-    return _of_ranges(rows, counts, cast(offsets, dtypes.int64), bags, mode)
+    return cast(_of_ranges(rows, counts, cast(offsets, dtypes.int64), bags, mode), kind)
 
 
 def _check(
@@ -181,11 +183,8 @@ def _of_ranges(rows: Any, counts: Any, offsets: Any, bags: int, mode: str) -> Te
         found = empty.scatter_reduce(0, column, lowest, "amax")
         filled = rows.new_zeros(bags).index_add(0, bag, cast(counts, rows.dtype)).gt(0)
         return _row("where", filled.unsqueeze(-1), found, 0)  # type: ignore[no-any-return]
-    kind = rows.dtype
-    wide = dtypes.float32 if kind.itemsize == 2 else kind  # sums are rounded once
-    kept = cast(_row("where", there, rows, 0), wide)
-    total = rows.new_zeros(bags, width, dtype=wide).index_add(0, bag, kept)
+    total = rows.new_zeros(bags, width).index_add(0, bag, _row("where", there, rows, 0))
     if mode == "sum":
-        return cast(total, kind)
+        return total  # type: ignore[no-any-return]
     number = rows.new_zeros(bags, dtype=dtypes.int64).index_add(0, bag, cast(counts, dtypes.int64))
-    return cast(total / _at_least_one(number, total), kind)
+    return total / _at_least_one(number, total)  # type: ignore[no-any-return]

@@ -10,17 +10,20 @@ from graphc.tensor import Tensor
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """The elements of all parameters, one after the other."""
-    return cat([p.reshape(-1) for p in parameters])  # type: ignore[attr-defined, no-any-return]
+    return cat([p.view(-1) for p in parameters])  # type: ignore[attr-defined, no-any-return]
 
 
 @no_grad()
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Writes the elements of a vector into parameters, in place."""
+    """Makes parameters of the elements of a vector, whose memory they then share.
+
+    Raises TypeError for what is no tensor, RuntimeError for a vector that is too short.
+    """
     if not isinstance(vec, Tensor):
         raise TypeError(f"expected graphc.Tensor, but got: {type(vec).__name__}")
     source: Any = vec
     start = 0
     for p in parameters:
         n = p.numel()
-        p.copy_(source[start : start + n].view_as(p))  # type: ignore[attr-defined]
+        p.data = source[start : start + n].view_as(p).data
         start += n
