@@ -41,6 +41,7 @@ from graphc.as_torch import install_as_torch, uninstall_as_torch
 from graphc.autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from graphc.compiler.function import compile
 from graphc.config import get_num_threads, set_num_threads
+from graphc.control import scan
 from graphc.device import device
 from graphc.dtypes import (
     bfloat16,

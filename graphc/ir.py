@@ -185,12 +185,34 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """A loop in the program around the kernels of its body: see :mod:`graphc.ops.loops`."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One of the values that an operation with several gives; made where that is made."""
+
+
+@dataclass(frozen=True)
 class Leaf:
     """Inputs and literal constants: memory that exists before the program runs."""
 
 
 Lowering = Union[
-    Scalar, Decompose, IndexMap, Reduce, Generate, Contract, Gather, Scatter, Named, Host, Leaf
+    Scalar,
+    Decompose,
+    IndexMap,
+    Reduce,
+    Generate,
+    Contract,
+    Gather,
+    Scatter,
+    Named,
+    Host,
+    Repeat,
+    Result,
+    Leaf,
 ]
 
 
@@ -590,6 +612,42 @@ class Graph:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A graph as an attribute: what a loop computes at each step. Equal when it computes the same.
+
+    It reads its inputs only and writes none of them.
+    """
+
+    graph: Graph
+
+    @cached_property
+    def _key(self) -> tuple[Any, ...]:
+        graph = self.graph
+        numbers = {node: i for i, node in enumerate(graph.inputs)}
+        steps = []
+        for node in graph.nodes:
+            if node.op is not INPUT:
+                numbers[node] = len(numbers)
+                operands = tuple(numbers[n] for n in node.inputs)
+                steps.append((node.op.name, operands, _keyed(_freeze(node.attrs))))
+        types = tuple(n.type for n in graph.inputs)
+        return types, tuple(steps), tuple(numbers[n] for n in graph.outputs)
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Body) and (self is other or self._key == other._key)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __str__(self) -> str:
+        return self.graph.name
+
+
 def verify(graph: Graph, after: str = "construction") -> Graph:
     """Checks what every pass may rely on; the error names the pass that broke it."""
     inputs = set(graph.inputs)
@@ -607,6 +665,8 @@ def verify(graph: Graph, after: str = "construction") -> Graph:
         if expected != node.type:
             raise GraphError(f"{where} says {node.type}, its row infers {expected}")
         seen.add(node)
+    for body in dict.fromkeys(bodies_of(graph)):
+        verify(body.graph, after)
     targets = [target for target, _ in graph.writes]
     if len(set(targets)) != len(targets):
         raise GraphError(f"after {after}: an input is written twice")
@@ -710,11 +770,45 @@ def _plain_numbers(graph: Graph) -> dict[Node, str]:
     return found
 
 
+def bodies_of(graph: Graph) -> Iterator[Body]:
+    """The bodies that the graph's own nodes mention."""
+    for node in graph.nodes:
+        yield from (value for value in node.attrs.values() if isinstance(value, Body))
+
+
+def _body_names(graph: Graph) -> dict[Body, str]:
+    """A name for every body in the graph and in its bodies, outer ones first."""
+    found: dict[Body, str] = {}
+    pending = [graph]
+    taken = {graph.name}
+    while pending:
+        for body in bodies_of(pending.pop(0)):
+            if body not in found:
+                name, count = body.graph.name, 1
+                while name in taken:
+                    count += 1
+                    name = f"{body.graph.name}_{count}"
+                taken.add(name)
+                found[body] = name
+                pending.append(body.graph)
+    return found
+
+
 def format_graph(graph: Graph) -> str:
-    """The text form; :func:`graphc.ir_text.parse_graph` reads it back."""
+    """The text form; :func:`graphc.ir_text.parse_graph` reads it back.
+
+    The bodies of loops follow as graphs of their own.
+    """
+    bodies = _body_names(graph)
+    texts = [_format(graph, graph.name, bodies)]
+    texts += [_format(body.graph, name, bodies) for body, name in bodies.items()]
+    return "\n\n".join(texts)
+
+
+def _format(graph: Graph, title: str, bodies: Mapping[Body, str]) -> str:
     numbers = _plain_numbers(graph)
     names = node_names(graph, hidden=numbers) | numbers
-    lines = [f"graph {graph.name}("]
+    lines = [f"graph {title}("]
     lines += [f"    {names[n]}: {n.type}," for n in graph.inputs]
     lines.append(") {")
     body: list[tuple[str, str]] = []
@@ -723,7 +817,9 @@ def format_graph(graph: Graph) -> str:
             continue
         arguments = [names[n] for n in node.inputs]
         arguments += [
-            f"{k}={format_attr(v)}" for k, v in node.attrs.items() if not _is_implied(node, k, v)
+            f"{k}={bodies[v] if isinstance(v, Body) else format_attr(v)}"
+            for k, v in node.attrs.items()
+            if not _is_implied(node, k, v)
         ]
         left = f"    {names[node]}: {node.type} = {node.op.name}({', '.join(arguments)})"
         where = graph.locations.get(node)

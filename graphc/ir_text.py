@@ -2,6 +2,7 @@
 
 ::
 
+    text   = graph {graph}, where the later ones are bodies of loops in those before
     graph  = "graph" NAME "(" {NAME ":" type ","} ")" "{" {line} "return" names "}"
     line   = NAME ":" type "=" operation "(" operands, attribute "=" value ... ")" [place]
            | "write" NAME "<-" NAME
@@ -17,6 +18,7 @@ floor division of integers.
 
 import ast
 import inspect
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -32,6 +34,7 @@ from graphc.ir import (
     CPU,
     INPUT,
     OPS,
+    Body,
     Builder,
     Graph,
     Literal,
@@ -55,21 +58,29 @@ def parse_graph(text: str) -> Graph:
     does not follow the grammar, for unknown operations and names, and where a declared type is
     not the one that the operation's row infers.
     """
-    parser = _Parser()
-    lines = _Lines(text)
-    try:
-        return parser.graph(lines)
-    except (GraphcError, ValueError, KeyError, TypeError, SyntaxError, IndexError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise GraphError(f"line {lines.number} of the graph: {reason}") from error
+    numbered = list(enumerate(text.splitlines(), 1))
+    starts = [i for i, (_, line) in enumerate(numbered) if _HEADER.fullmatch(line.strip())]
+    starts = [0, *starts[1:], len(numbered)]
+    bodies: dict[str, Body] = {}
+    for start, end in reversed(list(itertools.pairwise(starts))):
+        lines = _Lines(numbered[start:end])
+        try:
+            graph = _Parser(bodies).graph(lines)
+            if graph.name in bodies:
+                raise ValueError(f"two graphs are called {graph.name}")
+        except (GraphcError, ValueError, KeyError, TypeError, SyntaxError, IndexError) as error:
+            reason = error.msg if isinstance(error, SyntaxError) else str(error)
+            raise GraphError(f"line {lines.number} of the graph: {reason}") from error
+        bodies[graph.name] = Body(graph)
+    return graph
 
 
 class _Lines:
     """The lines that say something, and the number of the last one taken."""
 
-    def __init__(self, text: str) -> None:
-        self._all = list(enumerate(text.splitlines(), 1))
-        self.number = 0
+    def __init__(self, numbered: list[tuple[int, str]]) -> None:
+        self._all = numbered
+        self.number = numbered[0][0] - 1 if numbered else 0
 
     def __iter__(self) -> Iterator[str]:
         for number, line in self._all:
@@ -79,7 +90,8 @@ class _Lines:
 
 
 class _Parser:
-    def __init__(self) -> None:
+    def __init__(self, bodies: Mapping[str, Body]) -> None:
+        self.bodies = bodies
         self.builder = Builder()
         self.known: dict[str, Node] = {}
         self.inputs: list[Node] = []
@@ -144,6 +156,14 @@ class _Parser:
                 return number
         return self.node(ast.unparse(written))
 
+    def attribute(self, key: str, written: ast.expr) -> Any:
+        if key != "body":
+            return _value(written)
+        name = ast.unparse(written)
+        if name not in self.bodies:
+            raise ValueError(f"no graph below is called {name!r}")
+        return self.bodies[name]
+
     def application(self, line: str) -> None:
         name, rest = line.split(": ", 1)
         declared, right = rest.split(" = ", 1)
@@ -156,7 +176,7 @@ class _Parser:
         op = OPS.get(call.func.id)
         if op is None or op is INPUT:
             raise ValueError(f"no operation is called {call.func.id!r}")
-        attrs = {k.arg: _value(k.value) for k in call.keywords if k.arg is not None}
+        attrs = {k.arg: self.attribute(k.arg, k.value) for k in call.keywords if k.arg is not None}
         if op is CONSTANT:
             attrs["type"] = type
         if "device" not in attrs and "device" in _parameters(op):

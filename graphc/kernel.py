@@ -2,7 +2,8 @@
 
 ::
 
-    program     = Program(kernels in stages, buffers with their places)
+    program     = Program(kernels and loops in stages, buffers with their places)
+    loop        = Loop(body, steps, ...)           a program inside the program
     kernel      = Kernel(params, nests)            one generated function
     nest        = Nest(axes, phases, schedule)     parallel axes around phases
                 | Contraction(batch, rows, cols, depth, lhs, rhs, epilogue)
@@ -355,6 +356,61 @@ class HostStep:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """A buffer of a loop's body that is one of the slices of an outer buffer, a step a slice."""
+
+    inner: str
+    outer: str
+    elements: int
+
+
+@dataclass(frozen=True)
+class Carry:
+    """What a step of a loop hands to the next: the body reads ``read`` and writes ``written``.
+
+    The first step reads ``initial``, the last one writes ``final`` if anybody wants it. Between
+    them values lie in turn in two places of the workspace, ``offset`` bytes from its start and
+    ``size`` bytes apart.
+    """
+
+    read: str
+    written: str
+    initial: str
+    final: str | None
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The stages of ``body`` repeated ``steps`` times, the last slices first if ``reverse``.
+
+    ``fixed`` pairs the body's buffers that do not change with those of the program around it. Its
+    intermediates lie in ``workspace``, one of the outer buffers, at their offsets.
+    """
+
+    name: str
+    body: "Program"
+    steps: int
+    reverse: bool
+    fixed: tuple[tuple[str, str], ...]
+    slices: tuple[Slice, ...]
+    carries: tuple[Carry, ...]
+    workspace: str | None
+
+    @property
+    def buffers(self) -> tuple[str, ...]:
+        """The buffers of the program around it."""
+        names = [outer for _, outer in self.fixed]
+        names += [s.outer for s in self.slices]
+        for carry in self.carries:
+            names += [carry.initial, *((carry.final,) if carry.final else ())]
+        if self.workspace is not None:
+            names.append(self.workspace)
+        return tuple(dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
 class Site:
     """Where a checked index or divisor comes from: what to say when it is out of range, or 0."""
 
@@ -368,7 +424,7 @@ class Program:
 
     name: str
     buffers: tuple[Buffer, ...]
-    stages: "tuple[tuple[Launch | HostStep, ...], ...]"
+    stages: "tuple[tuple[Launch | Loop | HostStep, ...], ...]"
     arena_bytes: int = 0
     sizes: tuple[str, ...] = ()
     sites: tuple[Site, ...] = ()
@@ -383,7 +439,10 @@ class Program:
         return tuple(seen.values())
 
     def launches(self) -> Iterator[Launch]:
+        """Every launch, those of a loop's body once."""
         for stage in self.stages:
             for step in stage:
                 if isinstance(step, Launch):
                     yield step
+                elif isinstance(step, Loop):
+                    yield from step.body.launches()

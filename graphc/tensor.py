@@ -206,7 +206,7 @@ class Tensor(Arithmetic):
             return self._value
         if self._shadow_array is None:
             if self._origin is not None:
-                self._shadow_array = self._origin._value
+                self._shadow_array = self._origin._layout()
             elif (base := self._root()) is not None:
                 layout = base._layout()
                 for op, attrs in self._view:

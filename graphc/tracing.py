@@ -15,10 +15,10 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.errors import Location, TraceError, located, user_location
+from graphc.interpret import evaluate
 from graphc.ir import INPUT, Attrs, Builder, Graph, Node, Op, TensorType, topological
 from graphc.modes import MODES
 from graphc.ops import OPS
-from graphc.passes.interpret import evaluate
 from graphc.tape import Storage, TapeNode, outer_node
 from graphc.tensor import Tensor
 

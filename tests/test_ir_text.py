@@ -11,10 +11,10 @@ from graphc import dtypes
 from graphc.autodiff import backward_graph
 from graphc.device import device
 from graphc.errors import GraphError, Location
+from graphc.interpret import evaluate
 from graphc.ir import CONSTANT, CPU, INPUT, OPS, Builder, Graph, Literal, TensorType, node_names
 from graphc.ir_text import parse_graph, parse_type
 from graphc.passes import run_pipeline
-from graphc.passes.interpret import evaluate
 from graphc.sizes import floordiv, mod, symbol
 from tests.ops.test_rows import CASES, arrays_of, graph_of
 from tests.passes.programs import assert_same_values, op, program

@@ -7,8 +7,8 @@ them comes scratch memory of the kernels (:attr:`ProgramSource.arena_bytes`).
 
 import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from graphc.codegen.canonical import canonical
 from graphc.codegen.dialect import Dialect
@@ -16,8 +16,8 @@ from graphc.codegen.expressions import Expressions
 from graphc.codegen.layout import indented
 from graphc.codegen.nests import SHARED_WORK
 from graphc.codegen.render import Rendered, render_kernel, template_text
-from graphc.codegen.views import ProgramView, SegmentView, StageView
-from graphc.kernel import Buffer, HostStep, Launch, Nest, Program, Role
+from graphc.codegen.views import LoopView, ProgramView, SegmentView, StageView
+from graphc.kernel import Buffer, Carry, HostStep, Launch, Loop, Nest, Program, Role
 
 _LINE = 64
 _MOST_THREADS = 256
@@ -110,7 +110,8 @@ def _distinct(program: Program, dialect: Dialect, line_directives: bool) -> dict
     """Kernel name -> its source; kernels that differ in names and comments only share one."""
     found: dict[str, Rendered] = {}
     # In the driver kernels, entries and buffers share one scope.
-    buffers = {buffer.name for buffer in program.buffers} | set(program.sizes)
+    buffers = {buffer.name for each in _programs(program) for buffer in each.buffers}
+    buffers |= set(program.sizes)
     taken = {"program"} | {
         f"{entry}{tail}" for entry in _entries(program, dialect) for tail in ("", "_body")
     }
@@ -129,11 +130,14 @@ def _distinct(program: Program, dialect: Dialect, line_directives: bool) -> dict
     return result
 
 
-def _split(program: Program) -> list[list[list[Launch]]]:
-    """The launches of each stage, in runs between host steps."""
-    segments: list[list[list[Launch]]] = [[]]
+Stage = list[Launch | Loop]
+
+
+def _split(program: Program) -> list[list[Stage]]:
+    """The launches and loops of each stage, in runs between host steps."""
+    segments: list[list[Stage]] = [[]]
     for stage in program.stages:
-        launches = [step for step in stage if isinstance(step, Launch)]
+        launches = [step for step in stage if not isinstance(step, HostStep)]
         if launches:
             segments[-1].append(launches)
         if any(isinstance(step, HostStep) for step in stage):
@@ -157,6 +161,29 @@ def _declaration(text: str) -> str:
     return " ".join(signature.split()).replace("( ", "(") + ";"
 
 
+def _stages(loop: Loop) -> list[Stage]:
+    (stages,) = _split(loop.body)
+    return stages
+
+
+def _launches(stage: Stage) -> Iterator[Launch]:
+    """Every launch of a stage, those inside its loops too."""
+    for step in stage:
+        if isinstance(step, Launch):
+            yield step
+        else:
+            yield from step.body.launches()
+
+
+def _programs(program: Program) -> Iterator[Program]:
+    """A program and the bodies of its loops."""
+    yield program
+    for stage in program.stages:
+        for step in stage:
+            if isinstance(step, Loop):
+                yield from _programs(step.body)
+
+
 def _aligned(size: int) -> int:
     return -(-size // _LINE) * _LINE
 
@@ -171,70 +198,158 @@ class _Driver:
         self.dialect = dialect
         self.rendered = rendered
         self.expressions = Expressions(dialect)
-        self.buffers = {buffer.name: buffer for buffer in program.buffers}
+        self.buffers = {b.name: b for each in _programs(program) for b in each.buffers}
         self.slots = pointer_slots(program)
-        self.user_names = dict(program.names)
+        self.user_names = dict(name for each in _programs(program) for name in each.names)
         self.shared_bytes = max(
-            (
-                sum(_aligned(self._of(launch).shared_bytes) for launch in stage)
-                for segment in _split(program)
-                for stage in segment
-            ),
-            default=0,
+            (self._shared(stage) for segment in _split(program) for stage in segment), default=0
         )
         self.own_bytes = max((_aligned(k.own_bytes) for k in rendered.values()), default=0)
 
     def _of(self, launch: Launch) -> Rendered:
         return self.rendered[launch.kernel.name]
 
+    def _shared(self, stage: Stage) -> int:
+        """The scratch memory of what runs at the same time."""
+        return sum(
+            _aligned(self._of(step).shared_bytes)
+            if isinstance(step, Launch)
+            else max(map(self._shared, _stages(step)), default=0)
+            for step in stage
+        )
+
     def segments(self) -> tuple[SegmentView, ...]:
         entries = _entries(self.program, self.dialect)
         runs = _split(self.program)
         return tuple(self._segment(e, stages) for e, stages in zip(entries, runs, strict=True))
 
-    def _segment(self, entry: str, stages: list[list[Launch]]) -> SegmentView:
+    def _segment(self, entry: str, stages: list[Stage]) -> SegmentView:
         threads = max((self._threads(stage) for stage in stages), default=1)
+        views = self._views(stages, threads, 0, stop=self._stop(stages))
+        return SegmentView(entry, f"{entry}_body", self._setup(stages), views, threads)
+
+    def _views(
+        self, stages: list[Stage], threads: int, offset: int, stop: int | None = None
+    ) -> tuple[StageView, ...]:
+        """``offset`` is where scratch memory is free."""
         views = []
-        stop = self._stop(stages)
         for number, stage in enumerate(stages):
             after = stages[number + 1] if number + 1 < len(stages) else None
             # Two stages that thread 0 runs alone keep their order by themselves.
-            alone = after is None or all(self._of(x).alone for x in (*stage, *after))
-            calls = self._calls(stage)
-            meet = not alone or number + 1 == stop  # all threads stop, or none does
-            views.append(StageView(calls, barrier=threads > 1 and meet, stop=number == stop))
-        return SegmentView(entry, f"{entry}_body", self._setup(stages), tuple(views), threads)
+            alone = after is None or (self._alone(stage) and self._alone(after))
+            views.append(self._view(stage, threads, offset, alone, number, stop))
+        return tuple(views)
 
-    def _stop(self, stages: list[list[Launch]]) -> int | None:
+    def _view(
+        self, stage: Stage, threads: int, offset: int, alone: bool, number: int, stop: int | None
+    ) -> StageView:
+        calls, loops = [], []
+        for step in stage:
+            if isinstance(step, Launch):
+                calls.append(self._call(step, offset))
+                offset += _aligned(self._of(step).shared_bytes)
+            else:
+                loops.append(self._loop(step, threads, offset))
+                offset += self._shared([step])
+        meet = not alone or number + 1 == stop  # all threads stop, or none does
+        return StageView(
+            tuple(calls), barrier=threads > 1 and meet, stop=number == stop, loops=tuple(loops)
+        )
+
+    def _alone(self, stage: Stage) -> bool:
+        return all(self._of(launch).alone for launch in _launches(stage))
+
+    def _stop(self, stages: list[Stage]) -> int | None:
         """The first stage that writes inputs, where all indices were checked before it."""
-        checks = [any(_CHECK.search(self._of(x).text) for x in stage) for stage in stages]
+        checks = [any(_CHECK.search(self._of(x).text) for x in _launches(s)) for s in stages]
         for number, stage in enumerate(stages):
-            if any(self._updates(launch) for launch in stage):
+            if any(self._updates(launch) for launch in _launches(stage)):
                 return number if any(checks[:number]) and not any(checks[number:]) else None
         return None
 
     def _updates(self, launch: Launch) -> bool:
+        """Whether a launch writes what the caller passed. Bodies of loops never do."""
         written = (p for p in launch.kernel.params if p.written)
         places = dict(zip((p.name for p in launch.kernel.params), launch.buffers, strict=True))
         return any(self.buffers[places[p.name]].role is Role.INPUT for p in written)
 
-    def _threads(self, stage: list[Launch]) -> int:
-        work = sum(
-            nest.schedule.work if isinstance(nest, Nest) else nest.work
-            for launch in stage
-            if not self._of(launch).alone
-            for nest in launch.kernel.nests
+    def _threads(self, stage: Stage) -> int:
+        """Work that runs at the same time decides."""
+        return max(
+            _pay(
+                sum(
+                    nest.schedule.work if isinstance(nest, Nest) else nest.work
+                    for launch in stage
+                    if isinstance(launch, Launch) and not self._of(launch).alone
+                    for nest in launch.kernel.nests
+                )
+            ),
+            *(self._threads(s) for step in stage if isinstance(step, Loop) for s in _stages(step)),
+            1,
         )
-        return min(max(1, 2 * work // SHARED_WORK), _MOST_THREADS)
 
-    def _setup(self, stages: list[list[Launch]]) -> tuple[str, ...]:
+    # ---------------------------------------------------------------------------------- loops
+
+    def _loop(self, loop: Loop, threads: int, offset: int) -> LoopView:
+        stages = _stages(loop)
+        views = self._views(stages, threads, offset)
+        if views and threads > 1 and not (self._alone(stages[0]) and self._alone(stages[-1])):
+            views = (*views[:-1], replace(views[-1], barrier=True))  # before the next step
+        order = ", the last slice first" if loop.reverse else ""
+        comment = f"{loop.name}: {loop.steps} steps of {loop.body.name}{order}"
+        return LoopView(comment, loop.steps, self._step(loop, stages), views)
+
+    def _step(self, loop: Loop, stages: list[Stage]) -> tuple[str, ...]:
+        """The memory of one step, for what its stages touch."""
+        used = dict.fromkeys(name for stage in stages for x in stage for name in x.buffers)
+        sources = {inner: self.expressions.identifier(outer) for inner, outer in loop.fixed}
+        at = f"({loop.steps - 1} - gc_step)" if loop.reverse else "gc_step"
+        for s in loop.slices:
+            sources[s.inner] = f"{self.expressions.identifier(s.outer)} + {at}*{s.elements}"
+        workspace = self.expressions.identifier(loop.workspace) if loop.workspace else ""
+        for carry in loop.carries:
+            sources |= self._carried(carry, loop.steps, workspace)
+        lines = []
+        for name in used:
+            buffer = self.buffers[name]
+            source = sources.get(name, f"({workspace} + {buffer.offset})")
+            lines.append(self._declared(buffer, source))
+        return tuple(lines)
+
+    def _carried(self, carry: Carry, steps: int, workspace: str) -> dict[str, str]:
+        """Where a step finds what the one before it left, and where it leaves its own."""
+        kind = self.dialect.storage(self.buffers[carry.read].dtype)
+        place = f"({kind} *)({workspace} + {carry.offset} + ({{}} & 1)*{carry.size})"
+        initial = self.expressions.identifier(carry.initial)
+        read = (
+            f"gc_step == 0 ? {initial} : {place.format('(gc_step + 1)')}" if steps > 1 else initial
+        )
+        written = place.format("gc_step")
+        if carry.final is not None:
+            final = self.expressions.identifier(carry.final)
+            written = f"gc_step == {steps - 1} ? {final} : {written}" if steps > 1 else final
+        return {carry.read: read, carry.written: written}
+
+    def _declared(self, buffer: Buffer, source: str) -> str:
+        kind = self.dialect.storage(buffer.dtype)
+        if buffer.role is Role.INTERMEDIATE:
+            source = f"({kind} *){source}"
+        shape = ", ".join(str(size) for size in buffer.shape)
+        known = self.user_names.get(buffer.name, "")
+        comment = f"{buffer.dtype.short}[{shape}] {known}".strip()
+        name = self.expressions.identifier(buffer.name)
+        return f"{kind} *const {name} = {source}; /* {comment} */"
+
+    # ----------------------------------------------------------------------------------- lines
+
+    def _setup(self, stages: list[Stage]) -> tuple[str, ...]:
         lines = []
         for number, size in enumerate(self.program.sizes):
             name = self.expressions.identifier(size)
             lines.append(f"const int64_t {name} = t->call->sizes[{number}];")
-        used = dict.fromkeys(name for s in stages for launch in s for name in launch.buffers)
+        used = dict.fromkeys(name for s in stages for step in s for name in step.buffers)
         lines += [self._pointer(self.buffers[name]) for name in used]
-        launches = [self._of(launch) for stage in stages for launch in stage]
+        launches = [self._of(launch) for stage in stages for launch in _launches(stage)]
         if any(kernel.shared_bytes for kernel in launches):
             offset = _aligned(self.program.arena_bytes)
             lines.append(f"unsigned char *const shared = t->call->arena + {offset};")
@@ -257,17 +372,17 @@ class _Driver:
         name = self.expressions.identifier(buffer.name)
         return f"{kind} *const {name} = ({kind} *){source}; /* {comment} */"
 
-    def _calls(self, stage: list[Launch]) -> tuple[str, ...]:
-        calls = []
-        offset = 0
-        for launch in stage:
-            kernel = self._of(launch)
-            arguments = ["t", *(self.expressions.identifier(name) for name in launch.buffers)]
-            arguments += [self.expressions.integer(size) for size in launch.sizes]
-            if kernel.shared_bytes:
-                arguments.append(f"shared + {offset}" if offset else "shared")
-                offset += _aligned(kernel.shared_bytes)
-            if kernel.own_bytes:
-                arguments.append("own")
-            calls.append(f"{kernel.name}({', '.join(arguments)});")
-        return tuple(calls)
+    def _call(self, launch: Launch, offset: int) -> str:
+        kernel = self._of(launch)
+        arguments = ["t", *(self.expressions.identifier(name) for name in launch.buffers)]
+        arguments += [self.expressions.integer(size) for size in launch.sizes]
+        if kernel.shared_bytes:
+            arguments.append(f"shared + {offset}" if offset else "shared")
+        if kernel.own_bytes:
+            arguments.append("own")
+        return f"{kernel.name}({', '.join(arguments)});"
+
+
+def _pay(work: int) -> int:
+    """The threads that some work is worth."""
+    return min(max(1, 2 * work // SHARED_WORK), _MOST_THREADS)

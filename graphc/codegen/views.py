@@ -155,8 +155,18 @@ class KernelView:
 
 
 @dataclass(frozen=True)
+class LoopView:
+    """Stages repeated ``steps`` times; ``setup`` names the memory of one step."""
+
+    comment: str
+    steps: int
+    setup: tuple[str, ...]
+    stages: "tuple[StageView, ...]"
+
+
+@dataclass(frozen=True)
 class StageView:
-    """Calls that do not depend on each other, and whether threads must meet after them.
+    """Calls and loops that do not depend on each other, and whether threads must meet after them.
 
     With ``stop`` the program ends before this stage if an index was out of range: what the caller
     passed is written from here on, and stays as it was.
@@ -165,6 +175,7 @@ class StageView:
     calls: tuple[str, ...]
     barrier: bool
     stop: bool = False
+    loops: tuple[LoopView, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ import numpy as np
 from graphc.autograd.backward import run_backward
 from graphc.autograd.hooks import Cotangents, deliver
 from graphc.compiler.executable import Executable
+from graphc.control import applied
 from graphc.errors import TraceError, user_location
 from graphc.ir import INPUT, Graph, Node, TensorType, topological
 from graphc.modes import MODES
 from graphc.passes import run_pipeline
 from graphc.passes.partition import Partition, partition
 from graphc.tape import COMPILED, COMPILED_OUTPUT, Storage, TapeNode
-from graphc.tensor import Tensor, apply
+from graphc.tensor import Tensor
 from graphc.tracing import TensorInput, Trace, suspended
 
 Array = np.ndarray[Any, Any]
@@ -238,7 +239,7 @@ class _Run:
         """The gradients by eager operations on the tape, for gradients of gradients."""
         program = self._program
         joint = program.joint
-        values: dict[Node, Tensor] = {}
+        values: dict[Node, Any] = {}
         for i, g in enumerate(cotangents):
             values[joint.inputs[program.given + i]] = g
         for i, (array, storage, version, node) in self._inputs.items():
@@ -247,7 +248,7 @@ class _Run:
                 self._check(storage, version, type_)
             values[joint.inputs[i]] = Tensor._restore(array, Storage(), node, type_)
         for step in program._again:
-            values[step] = apply(step.op, [values[n] for n in step.inputs], step.attrs)
+            values[step] = applied(step, [values[n] for n in step.inputs])
         return [values[n] for n in program._gradients]
 
 

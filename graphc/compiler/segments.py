@@ -24,6 +24,7 @@ from graphc.ir import (
     Named,
     Node,
     Reduce,
+    Result,
     Scatter,
     TensorType,
 )
@@ -34,7 +35,7 @@ if TYPE_CHECKING:  # the back wing (jinja2, cffi) is loaded by the first compila
     from graphc.compiler.executable import Executable
 
 Array = np.ndarray[Any, Any]
-_COSTLY = (Contract, Host, Named, Reduce, Scatter)
+_COSTLY = (Contract, Host, Named, Reduce, Result, Scatter)
 
 
 @dataclass(frozen=True)

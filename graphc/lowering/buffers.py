@@ -22,6 +22,7 @@ class Buffers:
     """
 
     plan: Plan
+    taken: set[str] = field(default_factory=set)  # names of a whole program, loops included
     made: dict[str, Buffer] = field(default_factory=dict)
     read: dict[Node, str] = field(default_factory=dict)
     written: dict[tuple[Group, Node], list[str]] = field(default_factory=dict)
@@ -42,13 +43,14 @@ class Buffers:
 
     # ---------------------------------------------------------------------------------- making
 
-    def _make(
+    def make(
         self, stem: str, dtype: DType, shape: tuple[Int, ...], role: Role, position: int = 0
     ) -> str:
         name, count = stem, 1
-        while name in self.made:
+        while name in self.taken:
             count += 1
             name = f"{stem}_{count}"
+        self.taken.add(name)
         self.made[name] = Buffer(name, dtype, shape, role, position)
         return name
 
@@ -58,12 +60,12 @@ class Buffers:
     def _inputs(self) -> None:
         graph = self.plan.graph
         for position, node in enumerate(graph.inputs):
-            name = self._make(self._stem(node), node.dtype, node.shape, Role.INPUT, position)
+            name = self.make(self._stem(node), node.dtype, node.shape, Role.INPUT, position)
             self.read[node] = name
             self.users[name] = self.labels[node]
         constants = [n for n in graph.nodes if n.op is CONSTANT]
         for position, node in enumerate(constants):
-            self.read[node] = self._make(
+            self.read[node] = self.make(
                 self._stem(node), node.dtype, node.shape, Role.CONSTANT, position
             )
 
@@ -72,22 +74,23 @@ class Buffers:
         for position, node in enumerate(self.plan.graph.outputs):
             stem = self._stem(node)
             stem = f"{stem}_out" if node in self.read else stem
-            name = self._make(stem, node.dtype, node.shape, Role.OUTPUT, position)
+            name = self.make(stem, node.dtype, node.shape, Role.OUTPUT, position)
             if node in self.plan.graph.names:
                 self.users[name] = self.plan.graph.names[node]
             self._destination(node, name)
             self.read.setdefault(node, name)
 
     def _intermediate(self, node: Node) -> None:
-        name = self._make(self._stem(node), node.dtype, node.shape, Role.INTERMEDIATE)
+        name = self.make(self._stem(node), node.dtype, node.shape, Role.INTERMEDIATE)
         self.read[node] = name
         if node in self.plan.graph.names:
             self.users[name] = self.plan.graph.names[node]
 
     def _destination(self, node: Node, name: str) -> None:
         group = self.plan.place.get(node)
-        if group is None or (group.role is Computed.TEMPLATE and (group, node) in self.written):
-            group = self.plan.add_copy(node)  # a template writes one buffer
+        single = group is not None and group.role in (Computed.TEMPLATE, Computed.LOOP)
+        if group is None or (single and (group, node) in self.written):
+            group = self.plan.add_copy(node)  # templates and loops write one buffer
         self.written.setdefault((group, node), []).append(name)
 
     # --------------------------------------------------------------------------------- updates
@@ -124,7 +127,7 @@ class Buffers:
         for target, value in self.plan.graph.writes:
             if target is not value and value in targets and value not in kept:
                 stem = f"{self._stem(value)}_before"
-                name = self._make(stem, value.dtype, value.shape, Role.INTERMEDIATE)
+                name = self.make(stem, value.dtype, value.shape, Role.INTERMEDIATE)
                 group = self.plan.add_copy(value)
                 self.written[group, value] = [name]
                 kept[value] = (name, group)

@@ -66,6 +66,9 @@ class Grouping:
                 self._settle(node)
             elif kind is Role.REDUCE:
                 self._reduce(node)
+            elif kind is Role.RESULT:
+                self.group[node] = self.group[node.inputs[0]]
+                self.group[node].cores.append(node)
             elif kind not in (Role.LEAF, Role.PART):
                 self._start(Group(kind), node, self.sources(node.inputs))
 

@@ -3,17 +3,23 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from graphc.dtypes import uint8
+from graphc.errors import GraphError, Location
 from graphc.ir import INPUT, Graph, Node
 from graphc.kernel import (
     AnyNest,
     Axis,
+    Buffer,
+    Carry,
     Contraction,
     HostStep,
     Kernel,
     Launch,
+    Loop,
     Nest,
     Program,
     Site,
+    Slice,
     Store,
     Template,
 )
@@ -21,9 +27,9 @@ from graphc.kernel import Role as BufferRole
 from graphc.lowering.access import count, operations
 from graphc.lowering.buffers import Buffers
 from graphc.lowering.contractions import contraction_nest
-from graphc.lowering.explain import Explanation, fused, inline_of, reaches_window
+from graphc.lowering.explain import Explanation, Fused, fused, inline_of, reaches_window
 from graphc.lowering.groups import Group
-from graphc.lowering.memory import Stage, lifetimes, planned
+from graphc.lowering.memory import Stage, aligned, lifetimes, planned
 from graphc.lowering.nests import Context, ReductionNest, map_nest
 from graphc.lowering.plan import Plan
 from graphc.lowering.rewriting import (
@@ -64,12 +70,17 @@ def lower(graph: Graph, *, threads: int) -> Lowered:
 
 
 class _Lowering:
-    def __init__(self, graph: Graph, threads: int) -> None:
+    """One graph's lowering; the bodies of loops share the names and sites of ``around``."""
+
+    def __init__(self, graph: Graph, threads: int, around: "_Lowering | None" = None) -> None:
         self.graph = graph
         self.threads = threads
         self.plan = Plan(graph)
-        self.buffers = Buffers(self.plan)
-        self.sites = SiteOf()
+        taken: set[str] = set() if around is None else around.buffers.taken
+        self.buffers: Buffers = Buffers(self.plan, taken)
+        self.sites: SiteOf = SiteOf() if around is None else around.sites
+        self.places: dict[Node, Location] = {} if around is None else around.places
+        self.places.update(graph.locations)
         self.sizes = _named_sizes(graph)
         self.context = Context(
             self.plan,
@@ -78,19 +89,28 @@ class _Lowering:
             self.sites,
             self.sizes,
         )
-        self.names: set[str] = set()
-        self.numbers: dict[str, int] = {}  # the last number given to a name
+        self.names: set[str] = set() if around is None else around.names
+        # The last number given to a name.
+        self.numbers: dict[str, int] = {} if around is None else around.numbers
 
     def run(self) -> Lowered:
         stages: list[Stage] = []
         kernels: dict[Group, str] = {}
         placed: list[tuple[list[Group], int]] = []
+        inside: list[Fused] = []
         for groups in self._levels():
-            launches: list[Launch] = []
+            launches: list[Launch | Loop] = []
             hosts: list[HostStep] = []
             for together in self._kernels(groups):
-                if together[0][0].role is Role.HOST:
-                    hosts.append(self._host(together[0][0]))
+                first = together[0][0]
+                if first.role is Role.HOST:
+                    hosts.append(self._host(first))
+                    continue
+                if first.role is Role.LOOP:
+                    loop, facts = self._loop(first)
+                    launches.append(loop)
+                    inside += (replace(f, stage=len(stages)) for f in facts)
+                    kernels[first] = loop.name
                     continue
                 launch = self._launch(together)
                 launches.append(launch)
@@ -117,8 +137,9 @@ class _Lowering:
             names=tuple(self.buffers.users.items()),
         )
         labels = self.buffers.labels
-        facts = tuple(fused(self.plan, kernels, nests, stage, labels) for nests, stage in placed)
-        return Lowered(program, Explanation(facts, arena.size, arena.live))
+        inside += (fused(self.plan, kernels, nests, stage, labels) for nests, stage in placed)
+        inside.sort(key=lambda f: f.stage)
+        return Lowered(program, Explanation(tuple(inside), arena.size, arena.live))
 
     # --------------------------------------------------------------------------------- stages
 
@@ -214,6 +235,52 @@ class _Lowering:
             tuple(node.attrs.items()),
         )
 
+    def _loop(self, group: Group) -> tuple[Loop, tuple[Fused, ...]]:
+        """A scan: the program of its body, and where that finds its memory.
+
+        Raises GraphError for a stack that nobody uses (:mod:`graphc.passes.loops` drops those).
+        """
+        node, *values = group.cores
+        attrs = node.attrs
+        graph = attrs["body"].graph
+        inner = _Lowering(graph, self.threads, self)
+        lowered = inner.run()
+        body = lowered.program
+        reads = _by_position(body, BufferRole.INPUT)
+        writes = _by_position(body, BufferRole.OUTPUT)
+        outer = [self.buffers.load_from(x) for x in node.inputs]
+        results = {v.attrs["index"]: self.buffers.written[group, v][0] for v in values}
+        first, last = attrs["carries"], attrs["carries"] + attrs["sequences"]
+        slices = [Slice(reads[i].name, outer[i], count(reads[i].shape)) for i in range(first, last)]
+        for i in range(first, len(writes)):
+            if i not in results:
+                raise GraphError(f"{node!r}: nobody uses stack {i - first} of {graph.name}")
+            slices.append(Slice(writes[i].name, results[i], count(writes[i].shape)))
+        size = body.arena_bytes
+        carries = []
+        for i in range(first):
+            place = aligned(count(reads[i].shape) * reads[i].dtype.itemsize)
+            read, written = reads[i].name, writes[i].name
+            carries.append(Carry(read, written, outer[i], results.get(i), size, place))
+            size += 2 * place
+        workspace = None
+        if size:
+            workspace = self.buffers.make(
+                f"{identifier(graph.name)}_workspace", uint8, (size,), BufferRole.INTERMEDIATE
+            )
+        fixed = [(reads[i].name, outer[i]) for i in range(last, len(reads))]
+        loop = Loop(
+            self._unique(f"scan_{identifier(graph.name)}"),
+            body,
+            attrs["steps"],
+            attrs["reverse"],
+            tuple(fixed),
+            tuple(slices),
+            tuple(carries),
+            workspace,
+        )
+        return loop, lowered.explanation.kernels
+
     def _launch(self, together: Sequence[tuple[Group, AnyNest | None]]) -> Launch:
         nests = tuple(nest for _, nest in together if nest is not None)
         used: dict[str, None] = {}
@@ -260,6 +327,9 @@ class _Lowering:
         ]
         if len(labels) == 1 and len(groups) == 1 and identifier(labels[0]) not in stem:
             stem = f"{stem}_{identifier(labels[0])}"
+        return self._unique(stem)
+
+    def _unique(self, stem: str) -> str:
         name, number = stem, self.numbers.get(stem, 1)
         while name in self.names:
             number += 1
@@ -295,8 +365,12 @@ class _Lowering:
         return self.graph.origins.get(node, node.op.name)
 
     def _site(self, node: Node) -> Site:
-        where = self.graph.locations.get(node)
+        where = self.places.get(node)
         return Site(node.op.name, "" if where is None else str(where))
+
+
+def _by_position(program: Program, role: BufferRole) -> list[Buffer]:
+    return sorted((b for b in program.buffers if b.role is role), key=lambda b: b.position)
 
 
 def _named_sizes(graph: Graph) -> tuple[str, ...]:

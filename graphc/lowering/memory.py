@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphc.errors import GraphError
-from graphc.kernel import Buffer, HostStep, Launch, Role
+from graphc.kernel import Buffer, HostStep, Launch, Loop, Role
 from graphc.sizes import product
 
 ALIGNMENT = 64
-Stage = tuple[Launch | HostStep, ...]
+Stage = tuple[Launch | Loop | HostStep, ...]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def lifetimes(buffers: Sequence[Buffer], stages: Sequence[Stage]) -> list[Lifeti
     touched: dict[str, list[int]] = {}
     for number, stage in enumerate(stages):
         for step in stage:
-            names = step.buffers if isinstance(step, Launch) else (*step.inputs, *step.outputs)
+            names = (*step.inputs, *step.outputs) if isinstance(step, HostStep) else step.buffers
             for name in names:
                 touched.setdefault(name, []).append(number)
     found = []
@@ -56,7 +56,12 @@ def _bytes(buffer: Buffer) -> int:
             f"the intermediate {buffer.name} has the size {elements}, which is not known when the "
             "memory is planned; compile for fixed sizes"
         )
-    return -(-max(elements * buffer.dtype.itemsize, 1) // ALIGNMENT) * ALIGNMENT
+    return aligned(max(elements * buffer.dtype.itemsize, 1))
+
+
+def aligned(size: int) -> int:
+    """The size in whole cache lines."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def planned(lives: Sequence[Lifetime]) -> Arena:

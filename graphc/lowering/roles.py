@@ -15,6 +15,8 @@ from graphc.ir import (
     Named,
     Node,
     Reduce,
+    Repeat,
+    Result,
     Scalar,
     Scatter,
 )
@@ -33,6 +35,12 @@ class Role(Enum):
     SCATTER = "scatter"
     TEMPLATE = "template"
     HOST = "host"
+    LOOP = "loop"
+    RESULT = "result"  # one of the values of a loop
+
+
+# Their operands and results are whole tensors in memory.
+WHOLE = frozenset({Role.TEMPLATE, Role.HOST, Role.LOOP})
 
 
 def role(node: Node) -> Role:
@@ -49,6 +57,10 @@ def role(node: Node) -> Role:
         return Role.TEMPLATE
     if isinstance(lower, Host):
         return Role.HOST
+    if isinstance(lower, Repeat):
+        return Role.LOOP
+    if isinstance(lower, Result):
+        return Role.RESULT
     if isinstance(lower, Leaf):
         return Role.LEAF
     assert isinstance(lower, Decompose)

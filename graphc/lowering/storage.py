@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from graphc.ir import Graph, IndexMap, Node
 from graphc.lowering.access import count, operations, own_axes
 from graphc.lowering.groups import Group, Grouping
-from graphc.lowering.roles import Role
+from graphc.lowering.roles import WHOLE, Role
 
 LOAD = 4.0
 STORE = 8.0
@@ -47,7 +47,7 @@ class Storage:
     def _reason(self, node: Node) -> str:
         """Why a node is stored; empty when it is not."""
         kind = self.accesses.role(node)
-        if kind in (Role.LEAF, Role.PART):
+        if kind in (Role.LEAF, Role.PART, Role.LOOP):
             return ""
         if node in self.stored:
             return self.stored[node]
@@ -55,10 +55,10 @@ class Storage:
             return "result"
         if node in self.accesses.cuts:
             return "its expression would grow too large"
-        if kind in (Role.SCATTER, Role.TEMPLATE, Role.HOST):
+        if kind in (Role.SCATTER, Role.TEMPLATE, Role.HOST, Role.RESULT):
             return "made in memory"
         users = self.graph.users[node]
-        if any(self.accesses.role(u) in (Role.TEMPLATE, Role.HOST) for u in users):
+        if any(self.accesses.role(u) in WHOLE for u in users):
             return f"read from memory by {users[0].op.name}"
         outside = [u for u in users if not self._inside(node, u)]
         if not outside:

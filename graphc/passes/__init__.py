@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from graphc import ir
 from graphc.errors import GraphError
 from graphc.ir import Graph
-from graphc.passes import decompose, fold, simplify
+from graphc.passes import decompose, fold, loops, simplify
 from graphc.rewrite import rewrite
 
 
@@ -34,13 +34,22 @@ def _simplify_and_fold(graph: Graph) -> Graph:
 
 
 PIPELINE = (
-    Pass("simplify", _simplify),
-    Pass("decompose", decompose.decompose, guarantees=("primitive",)),
-    Pass("fold", _simplify_and_fold, requires=("primitive",), guarantees=("folded",)),
+    Pass("simplify", loops.everywhere(_simplify)),
+    Pass("decompose", loops.everywhere(decompose.decompose), guarantees=("primitive",)),
+    Pass(
+        "fold",
+        loops.everywhere(_simplify_and_fold),
+        requires=("primitive",),
+        guarantees=("folded",),
+    ),
+    Pass("loops", loops.trim, requires=("folded",), guarantees=("trimmed",)),
 )
 
 # What a property says of a graph: the nodes that break it.
-PROPERTIES: dict[str, Callable[[Graph], Iterable[object]]] = {"primitive": decompose.composites}
+PROPERTIES: dict[str, Callable[[Graph], Iterable[object]]] = {
+    "primitive": decompose.composites,
+    "trimmed": loops.untrimmed,
+}
 
 
 def run_pipeline(

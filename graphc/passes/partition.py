@@ -78,21 +78,39 @@ def _choose(joint: Graph, boundary: set[Node]) -> set[Node]:
     for node in reversed(joint.nodes):
         if node not in saved or node.op is INPUT:
             continue
-        known = [n for n in node.inputs if n in saved or n.op is INPUT]
-        new = [n for n in node.inputs if n not in saved and n.op is not INPUT]
         kind = node.op.lower
+        needed: Iterable[Node] | None = None
         if isinstance(kind, Generate):
-            repeat = True
+            needed = node.inputs
         elif isinstance(kind, IndexMap):
-            repeat = sum(map(_bytes, new)) <= _bytes(node)
+            new = [n for n in node.inputs if n not in saved and n.op is not INPUT]
+            needed = node.inputs if sum(map(_bytes, new)) <= _bytes(node) else None
         elif isinstance(kind, Scalar):
-            repeat = kind.cost <= CHEAP and len(known) == len(node.inputs)
-        else:
-            repeat = False
-        if repeat:
+            needed = _cheaply(node, saved)
+        if needed is not None:
             saved.discard(node)
-            saved.update(node.inputs)
+            saved.update(needed)
     return saved
+
+
+def _cheaply(node: Node, saved: set[Node]) -> list[Node] | None:
+    """What a few pointwise steps to the node read; None unless it is saved anyway, or an input."""
+    cost = 0
+    read: list[Node] = []
+    pending, seen = [node], {node}
+    while pending:
+        at = pending.pop()
+        kind = at.op.lower
+        if at is not node and (at in saved or at.op is INPUT):
+            read.append(at)
+        elif not isinstance(kind, Generate):
+            cost += kind.cost if isinstance(kind, Scalar) else CHEAP + 1
+            if cost > CHEAP:
+                return None
+        if at not in read:
+            pending += [n for n in at.inputs if n not in seen]
+            seen.update(at.inputs)
+    return read
 
 
 def extract(
@@ -117,6 +135,8 @@ def extract(
         )
         if node in graph.names:
             builder.names.setdefault(new[node], graph.names[node])
+        if node in graph.origins:
+            builder.origins.setdefault(new[node], graph.origins[node])
     return Graph(
         name,
         tuple(new[n] for n in starts),
@@ -124,6 +144,7 @@ def extract(
         tuple((new[i], new[v]) for i, v in written),
         builder.names,
         builder.locations,
+        builder.origins,
     )
 
 

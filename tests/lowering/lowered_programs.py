@@ -8,11 +8,11 @@ import numpy as np
 import graphc.ops  # noqa: F401 - fills the registry
 from graphc import dtypes
 from graphc.dtypes import dtype as DType
+from graphc.interpret import evaluate
 from graphc.ir import CONSTANT, CPU, OPS, Builder, Graph, Node, TensorType
 from graphc.lowering import Lowered, lower
 from graphc.ops.rules import row
 from graphc.passes import run_pipeline
-from graphc.passes.interpret import evaluate
 from tests.lowering.loop_machine import run_program
 
 Array = np.ndarray[Any, Any]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from graphc.errors import GraphError
+from graphc.interpret import evaluate
 from graphc.ir import Builder, Graph, Node, TensorType
 from graphc.lowering import lower
-from graphc.passes.interpret import evaluate
 from graphc.sizes import Int, symbol
 from tests.lowering.loop_machine import run_program
 from tests.lowering.lowered_programs import F32, row, same

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from graphc.dtypes import from_numpy_dtype
+from graphc.interpret import evaluate
 from graphc.ir import OPS, Builder, Decompose, Graph, Host, Leaf, Named, Sample, TensorType
 from graphc.lowering import lower
 from graphc.passes import run_pipeline
-from graphc.passes.interpret import evaluate
 from tests.lowering.loop_machine import run_program
 from tests.lowering.lowered_programs import constants, same
 

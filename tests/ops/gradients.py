@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from graphc.autodiff import backward_graph
+from graphc.interpret import Array, evaluate
 from graphc.ir import Graph
-from graphc.passes.interpret import Array, evaluate
 
 STEP = 1e-5
 

@@ -8,8 +8,8 @@ import pytest
 
 from graphc import dtypes
 from graphc.autodiff import backward_graph
+from graphc.interpret import Array, evaluate
 from graphc.ir import Node
-from graphc.passes.interpret import Array, evaluate
 from tests.passes.programs import op, program
 
 INF, NAN = float("inf"), float("nan")

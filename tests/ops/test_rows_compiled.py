@@ -11,8 +11,8 @@ import pytest
 from graphc.autodiff import apply_rule
 from graphc.compiler.executable import Executable
 from graphc.dtypes import from_numpy_dtype
+from graphc.interpret import evaluate
 from graphc.ir import Builder, Graph, Node, Op, TensorType
-from graphc.passes.interpret import evaluate
 from tests.ops.test_rows import ROWS, arrays_of, assert_close, samples_of
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import graphc.ops  # noqa: F401 - fills the registry
 from graphc import dtypes
 from graphc.dtypes import dtype as DType
+from graphc.interpret import Array, evaluate
 from graphc.ir import CPU, OPS, Builder, Graph, Node, TensorType
-from graphc.passes.interpret import Array, evaluate
 
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.5, 2.5, -7.0, np.inf, -np.inf, np.nan, 1e-40, 3e38, 0.3])
 WHOLE = np.array([0, 1, 2, 3, -1, -2, 100, -100, 127, -128, 5, 64])
