@@ -136,6 +136,10 @@ from graphc.nn.functional.resampling import (
     upsample_bilinear,
     upsample_nearest,
 )
+from graphc.nn.functional.sampling_grids import (
+    affine_grid,
+    grid_sample,
+)
 from graphc.nn.functional.shuffling import (
     channel_shuffle,
     native_channel_shuffle,
@@ -159,6 +163,7 @@ __all__ = [
     "adaptive_max_pool2d_with_indices",
     "adaptive_max_pool3d",
     "adaptive_max_pool3d_with_indices",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -197,6 +202,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gumbel_softmax",
     "hardshrink",

@@ -36,8 +36,36 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = 
             "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
         )
     for i, (before, after) in enumerate(pairs):
-        input = _extended(input, input.ndim - 1 - i, before, after, mode)
-    return input
+        wrong = _refusal(input, input.ndim - 1 - i, before, after, mode, len(pairs) == 1)
+        if wrong:
+            raise RuntimeError(wrong)
+    result = input
+    for i, (before, after) in enumerate(pairs):
+        if before or after:
+            result = _EXTENDED[mode](result, input.ndim - 1 - i, before, after)
+    return input.clone() if result is input else result  # type: ignore[attr-defined, no-any-return]
+
+
+def _refusal(x: Tensor, dim: int, before: int, after: int, mode: str, alone: bool) -> str:
+    """Why a dim cannot be extended by these amounts; empty where it can."""
+    size = int(x.shape[dim])
+    if mode == "circular":
+        if max(before, after) > size:
+            return "Padding value causes wrapping around more than once."
+        kept = size + min(before, 0) + min(after, 0)
+        if kept < 0 or max(before, after) > kept:
+            return "Negative padding value is resulting in an empty dimension"
+    elif mode == "reflect" and max(before, after) >= size:
+        return (
+            "Padding size should be less than the corresponding input dimension, but got: padding "
+            f"({before}, {after}) at dimension {dim} of input {list(x.shape)}"
+        )
+    elif before + size + after < alone or not size:
+        return (
+            f"input (size {size} at dimension {dim}) is too small. Calculated output size: "
+            f"{before + size + after}"
+        )
+    return ""
 
 
 def _constant(input: Tensor, pairs: list[tuple[int, int]], value: Any) -> Tensor:
@@ -45,9 +73,10 @@ def _constant(input: Tensor, pairs: list[tuple[int, int]], value: Any) -> Tensor
     for i, pair in enumerate(pairs):
         dim = input.ndim - 1 - i
         before[dim], after[dim] = pair
-        if int(input.shape[dim]) + sum(pair) < 0:
+        size = int(input.shape[dim])
+        if size + sum(min(p, 0) for p in pair) < 0:
             raise RuntimeError(
-                f"The input size {input.shape[dim]}, plus negative padding {pair[0]} and {pair[1]} "
+                f"The input size {size}, plus negative padding {pair[0]} and {pair[1]} "
                 "resulted in a negative output size, which is invalid. Check dimension "
                 f"{dim} of your input."
             )
@@ -57,38 +86,62 @@ def _constant(input: Tensor, pairs: list[tuple[int, int]], value: Any) -> Tensor
     return apply(OPS["pad"], (input,), attrs)
 
 
-def _extended(x: Tensor, dim: int, before: int, after: int, mode: str) -> Tensor:
-    """One dimension made longer with elements of its own (or cropped by negative amounts)."""
+def _split(size: int, before: int, after: int) -> tuple[int, int, int, int]:
+    """How many elements of the result lie before the input, within it and behind it.
+
+    The first of them shows the place ``start`` within; amounts below zero crop, if need be into
+    what the other end added.
+    """
+    total = before + size + after
+    first = min(max(before, 0), total)
+    start = max(-before, 0)
+    within = max(min(size, size + after) - start, 0)
+    return first, within, total - first - within, start
+
+
+def _reflected(x: Tensor, dim: int, before: int, after: int) -> Tensor:
     size = int(x.shape[dim])
-    if mode != "circular" and (before < 0 or after < 0):
-        start, stop = max(0, -before), size - max(0, -after)
-        cropped: Tensor = narrow(x, dim, start, stop - start)
-        return _extended(cropped, dim, max(0, before), max(0, after), mode)
-    largest = size - 1 if mode == "reflect" else size
-    if mode != "replicate" and max(before, after) > largest:
-        words = {
-            "reflect": "Padding size should be less than the corresponding input dimension, but "
-            f"got: padding ({before}, {after}) at dimension {dim} of input {list(x.shape)}",
-            "circular": "Padding value causes wrapping around more than once.",
-        }
-        raise RuntimeError(words[mode])
-    if mode == "circular" and (before < 0 or after < 0):
-        return _constant(x, [(0, 0)] * (x.ndim - 1 - dim) + [(before, after)], 0)
+    first, within, last, start = _split(size, before, after)
+    end = 2 * (size - 1) - max(size, -before)  # what the first element behind the input shows
+    parts = [
+        flip(narrow(x, dim, before - first + 1, first), dim) if first else None,
+        narrow(x, dim, start, within) if within else None,
+        flip(narrow(x, dim, end - last + 1, last), dim) if last else None,
+    ]
+    return _joined(x, parts, dim)
 
-    def part(start: int, length: int) -> Any:
-        return narrow(x, dim, start, length)
 
-    parts: list[Any] = []
-    if mode == "reflect":
-        parts = [flip(part(1, before), dim), x, flip(part(size - 1 - after, after), dim)]
-    elif mode == "circular":
-        parts = [part(size - before, before), x, part(0, after)]
-    else:
-        first = [part(0, 1)] * before
-        last = [part(size - 1, 1)] * after
-        parts = [*first, x, *last]
-    kept = [p for p in parts if p.shape[dim]]
-    return cat(kept, dim) if len(kept) > 1 else x  # type: ignore[no-any-return]
+def _replicated(x: Tensor, dim: int, before: int, after: int) -> Tensor:
+    size = int(x.shape[dim])
+    first, within, last, start = _split(size, before, after)
+
+    def repeated(place: int, times: int) -> Tensor | None:
+        shape = tuple(times if d == dim else int(n) for d, n in enumerate(x.shape))
+        one = narrow(x, dim, place, 1)
+        return apply(OPS["expand"], (one,), {"shape": shape}) if times else None
+
+    middle = narrow(x, dim, start, within) if within else None
+    return _joined(x, [repeated(0, first), middle, repeated(size - 1, last)], dim)
+
+
+def _wrapped(x: Tensor, dim: int, before: int, after: int) -> Tensor:
+    start = max(-before, 0)
+    kept = int(x.shape[dim]) - start - max(-after, 0)
+    middle = narrow(x, dim, start, kept)
+    parts = [
+        narrow(middle, dim, kept - before, before) if before > 0 else None,
+        middle,
+        narrow(middle, dim, 0, after) if after > 0 else None,
+    ]
+    return _joined(x, parts, dim)
+
+
+_EXTENDED = {"reflect": _reflected, "replicate": _replicated, "circular": _wrapped}
+
+
+def _joined(x: Tensor, parts: list[Any], dim: int) -> Tensor:
+    there = [p for p in parts if p is not None] or [narrow(x, dim, 0, 0)]
+    return cat(there, dim) if len(there) > 1 else there[0]  # type: ignore[no-any-return]
 
 
 def unfold(
