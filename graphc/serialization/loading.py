@@ -170,6 +170,8 @@ def _load_restricted(contents: "_Contents") -> Any:
                 "the recommended steps in the following error message.\n\tWeightsUnpickler error: "
                 + message
             )
+        elif message.startswith("the pickle"):  # it is damaged for everybody
+            message = f"Weights only load failed: {message}"
         else:
             message = f"Weights only load failed. {_UNSAFE}\n\n{message}"
         raise pickle.UnpicklingError(message) from error.__cause__
@@ -203,7 +205,7 @@ class _Contents:
         self._check_version()
         order = archive.read("byteorder") if "byteorder" in archive else b"little"
         if order not in (b"little", b"big"):
-            raise ValueError(f"Unknown endianness type: {order!r}")
+            raise damaged(f"Unknown endianness type: {order[:20]!r}")
         self._foreign_order = order.decode() != sys.byteorder
 
     def _check_version(self) -> None:

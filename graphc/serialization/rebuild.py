@@ -132,16 +132,17 @@ class Rebuilder:
         shape, steps = _integers(size, "size"), _integers(stride, "stride")
         count: Storage = storage._count
         room = storage.nbytes() // dtype.itemsize
-        if 0 not in shape and len(shape) == len(steps):
-            last = first + sum(s * (n - 1) for n, s in zip(shape, steps, strict=True))
-            if last >= room:
-                raise RuntimeError(
-                    f"setStorage: sizes {list(shape)}, strides {list(steps)} and offset {first} "
-                    f"are out of bounds for storage of size {storage.nbytes()}"
-                )
-        elif first > room or len(shape) != len(steps) or math.prod(n or 1 for n in shape) >= 2**62:
+        extent = math.prod(n or 1 for n in shape) * dtype.itemsize
+        if len(shape) != len(steps) or extent >= 2**62 or first > room:
             raise RuntimeError(
-                f"setStorage: sizes {list(shape)} and strides {list(steps)} make no tensor"
+                f"setStorage: sizes {list(shape)}, strides {list(steps)} and offset {first} make "
+                "no tensor"
+            )
+        last = first + sum(s * (n - 1) for n, s in zip(shape, steps, strict=True))
+        if 0 not in shape and last >= room:
+            raise RuntimeError(
+                f"setStorage: sizes {list(shape)}, strides {list(steps)} and offset {first} are "
+                f"out of bounds for storage of size {storage.nbytes()}"
             )
         owner = self._owners.get((count, dtype))
         if owner is None:

@@ -14,10 +14,10 @@ from typing import Any
 
 from graphc.device import device
 from graphc.serialization.names import DTYPES, STORAGES, WRITTEN, layout_named, refuse_foreign
-from graphc.tensor import Size, Tensor
+from graphc.tensor import Size
 
 _BLOCKED = ("sys", "os", "posix", "nt")
-_KEY_DEPTH = 16  # of tuples in keys: hashing one goes down to its bottom
+_KEY_DEPTH, _KEY_PARTS = 16, 1000  # of tuples in keys: hashing one visits all of it
 
 # ------------------------------------------------------------------------- what a user trusts, too
 
@@ -106,7 +106,8 @@ def _container(kind: Callable[..., Any]) -> Callable[..., Any]:
         if len(given) > 1 or (given and type(given[0]) not in (list, tuple, dict, set)):
             raise UnpicklingError(f"{kind.__name__} is to be made from one container")
         for item in given[0] if given else ():
-            _check_key(item[0] if kind is OrderedDict and type(item) is tuple else item)
+            pair = kind is OrderedDict and type(item) in (tuple, list) and len(item) == 2
+            _check_key(item[0] if pair else item)
         return kind(*given)
 
     return made
@@ -178,6 +179,20 @@ _OBJECTS: dict[str, Any] = {
 _RENAMED = {"__builtin__": "builtins", "UserDict": "collections"}
 
 
+class _Outside(BaseException):
+    """What code that the user trusts raised: none of the machine's business."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def _outside(call: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return call(*arguments)
+    except Exception as error:
+        raise _Outside(error) from None
+
+
 class Machine:
     """Carries out the instructions of one pickle.
 
@@ -215,6 +230,8 @@ class Machine:
                 if action is None:
                     raise UnpicklingError(f"Unsupported operand {code}")
                 action(self)
+        except _Outside as outside:
+            raise outside.error from None
         except (UnpicklingError, RuntimeError):
             raise
         except IndexError:
@@ -290,7 +307,7 @@ class Machine:
                 "Can only create new object for nn.Parameter or classes allowlisted via "
                 f"`add_safe_globals` but got {_shown(kind)}"
             )
-        self._push(kind.__new__(kind, *arguments))
+        self._push(_outside(kind.__new__, kind, *arguments))
 
     def _reduce(self) -> None:
         arguments, function = self._stack.pop(), self._stack[-1]
@@ -298,8 +315,9 @@ class Machine:
             raise UnpicklingError("a function is called without a tuple of arguments")
         call: Any = None
         if self._is_trusted(function):
-            call = function
-        elif isinstance(function, MethodType):
+            self._stack[-1] = _outside(function, *arguments)
+            return
+        if type(function) is MethodType:
             call = next((made for made in self._rebuild.values() if made == function), None)
         elif isinstance(function, (type, FunctionType, BuiltinFunctionType)):
             call = _CALLS.get(function)
@@ -323,7 +341,7 @@ class Machine:
                 raise UnpicklingError("an OrderedDict can be given attributes of its own only")
             made.__dict__.update(state)
         elif self._is_trusted(type(made)):
-            _set_state(made, state)
+            _outside(_set_state, made, state)
         else:
             raise UnpicklingError(
                 "Can only build Tensor, Parameter, OrderedDict or types allowlisted via "
@@ -371,7 +389,7 @@ class Machine:
         self._push(int.from_bytes(self._bytes(self._number("B")), "little", signed=True))
 
     def _persistent(self) -> None:
-        self._push(self._storage(self._stack.pop()))
+        self._push(_outside(self._storage, self._stack.pop()))
 
     def _get(self, form: str) -> None:
         self._push(self._memo[self._number(form)])
@@ -386,13 +404,20 @@ def _shown(value: Any) -> str:
     ) else f"an object of {type(value)}"  # fmt: skip
 
 
-def _check_key(key: Any, depth: int = _KEY_DEPTH) -> None:
-    """Refuses keys that are no plain values; and tuples too deep to be hashed safely."""
-    if type(key) in (tuple, Size) and depth:
-        for part in key:
-            _check_key(part, depth - 1)
-    elif isinstance(key, (tuple, list, dict, set, bytearray, Tensor)):
-        raise UnpicklingError(f"a {type(key).__name__} cannot be a key")
+def _check_key(key: Any) -> None:
+    """Refuses keys that cannot be, and tuples that would take too long or too deep to hash."""
+    parts, left = [(key, 0)], _KEY_PARTS
+    while parts:
+        part, depth = parts.pop()
+        left -= 1
+        if isinstance(part, tuple) and depth < _KEY_DEPTH:
+            left -= len(part)
+            if left > 0:
+                parts.extend((inner, depth + 1) for inner in part)
+        elif isinstance(part, (tuple, list, dict, set, bytearray)):
+            raise UnpicklingError(f"a {type(part).__name__} cannot be a key")
+        if left < 0:
+            raise UnpicklingError("a key has too many parts")
 
 
 def _set_state(made: Any, state: Any) -> None:
