@@ -55,6 +55,7 @@ from graphc.nn.functional.adaptive_pooling import (
     adaptive_max_pool3d_with_indices,
 )
 from graphc.nn.functional.attention import scaled_dot_product_attention
+from graphc.nn.functional.attention_heads import multi_head_attention_forward
 from graphc.nn.functional.bags import embedding_bag
 from graphc.nn.functional.connectionist import ctc_loss
 from graphc.nn.functional.fractional_pooling import (
@@ -239,6 +240,7 @@ __all__ = [
     "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",

@@ -7,7 +7,8 @@ from graphc.functions.creation import empty
 from graphc.nn import functional as F
 from graphc.nn import init
 from graphc.nn.module import Module
-from graphc.nn.parameter import Parameter
+from graphc.nn.modules.lazy import LazyModuleMixin
+from graphc.nn.parameter import Parameter, UninitializedParameter
 from graphc.tensor import Tensor
 
 
@@ -62,6 +63,45 @@ class Linear(Module):
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}"
         )
+
+
+class NonDynamicallyQuantizableLinear(Linear):
+    """The last layer of :class:`MultiheadAttention`; in PyTorch quantization leaves it alone."""
+
+
+class LazyLinear(LazyModuleMixin, Linear):
+    """A :class:`Linear` that takes ``in_features`` from its first input."""
+
+    cls_to_become = Linear
+
+    def __init__(
+        self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__(0, 0, False)
+        self.weight = UninitializedParameter(device=device, dtype=dtype)
+        self.out_features = out_features
+        if bias:
+            self.bias = UninitializedParameter(device=device, dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        if self.in_features and not self.has_uninitialized_params():
+            super().reset_parameters()
+
+    def initialize_parameters(self, input: Tensor) -> None:  # type: ignore[override]
+        width = int(input.shape[-1])
+        if self.has_uninitialized_params():
+            self.in_features = width
+            self.weight.materialize((self.out_features, width))
+            if self.bias is not None:
+                self.bias.materialize((self.out_features,))
+            self.reset_parameters()
+        if not self.in_features:  # the weight was loaded
+            if width != self.weight.shape[-1]:
+                raise AssertionError(
+                    f"The in_features inferred from input: {width} is not equal to in_features "
+                    f"from self.weight: {self.weight.shape[-1]}"
+                )
+            self.in_features = width
 
 
 class Bilinear(Module):
