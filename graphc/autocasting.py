@@ -9,10 +9,11 @@ outside of the region, so that functions made of others are cast once.
 a call looks at.
 """
 
+import contextlib
 import enum
 import functools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from graphc import dtypes
@@ -110,6 +111,17 @@ def settle() -> None:
     """Makes ``MODES.autocast`` follow the settings of the thread."""
     on = STATE.enabled["cpu"]
     MODES.autocast = region(STATE.dtype["cpu"], STATE.caches) if on else None
+
+
+@contextlib.contextmanager
+def within(wanted: Region | None) -> Iterator[None]:
+    """Computes as in a region that was left, whose casts are not there any more."""
+    before = MODES.autocast
+    MODES.autocast = None if wanted is None else region(wanted.dtype, caches=False)
+    try:
+        yield
+    finally:
+        MODES.autocast = before
 
 
 def forget_casts() -> None:

@@ -136,11 +136,11 @@ class GradScaler:
                 gradients.append(p.grad)
         with no_grad():
             inverse = scale.double().reciprocal().float()
-            found = _non_finite(gradients)
+            # No gradient at all, no check: step() and update() tell.
+            found = {scale.device: _non_finite(gradients)} if gradients else {}
             for g in gradients:
                 g.mul_(inverse)
-        # No gradient at all, no check: step() and update() tell.
-        state["found_inf_per_device"] = {scale.device: found} if gradients else {}
+        state["found_inf_per_device"] = found
         state["stage"] = OptState.UNSCALED
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:

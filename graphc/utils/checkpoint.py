@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from graphc.autocasting import within
 from graphc.autograd.backward import backward as run_backward
 from graphc.autograd.function import Function
 from graphc.autograd.graph import saved_tensors_hooks
@@ -116,6 +117,7 @@ class _Recomputed:
         self._run = run
         self._context = context
         self._random = _state(preserve)
+        self._autocast = MODES.autocast
         self._check = determinism_check != "none"
         self._early = early_stop
         self._types: list[Any] = []
@@ -158,6 +160,7 @@ class _Recomputed:
 
         with (
             enable_grad(),
+            within(self._autocast),
             _random_state(self._random),
             saved_tensors_hooks(pack, lambda x: x),
             self._context,
@@ -178,7 +181,7 @@ class _Reentrant(Function):
 
     @staticmethod
     def forward(ctx: Any, function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
-        ctx.function, ctx.random = function, _state(preserve)
+        ctx.function, ctx.random, ctx.autocast = function, _state(preserve), MODES.autocast
         ctx.places = [i for i, x in enumerate(args) if isinstance(x, Tensor)]
         ctx.others = [None if isinstance(x, Tensor) else x for x in args]
         ctx.save_for_backward(*(args[i] for i in ctx.places))
@@ -196,7 +199,7 @@ class _Reentrant(Function):
         for i, x in zip(ctx.places, ctx.saved_tensors, strict=True):
             needs = ctx.needs_input_grad[i + 2]
             args[i] = x.detach().requires_grad_() if needs else x.detach()
-        with enable_grad(), _random_state(ctx.random):
+        with enable_grad(), within(ctx.autocast), _random_state(ctx.random):
             result = ctx.function(*args)
         outputs = result if isinstance(result, (tuple, list)) else (result,)
         followed = [
