@@ -1,7 +1,7 @@
 """Networks: modules, functions, initialisation."""
 
 from graphc.errors import unknown_name
-from graphc.nn import functional, init, modules, utils
+from graphc.nn import functional, init, modules, parallel, utils
 from graphc.nn.module import Module
 from graphc.nn.modules.activation import (
     CELU,
@@ -156,6 +156,7 @@ from graphc.nn.modules.transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
+from graphc.nn.parallel import DataParallel
 from graphc.nn.parameter import (
     Buffer,
     Parameter,
@@ -204,6 +205,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DataParallel",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
@@ -301,6 +303,7 @@ __all__ = [
     "functional",
     "init",
     "modules",
+    "parallel",
     "utils",
 ]
 
