@@ -11,6 +11,7 @@ from graphc.nn.functional.sparse import (
     check_padding,
     check_table,
     looked_up,
+    row_numbers,
     shorten,
 )
 from graphc.ops import OPS
@@ -58,7 +59,7 @@ def embedding_bag(
             f"{per_sample_weights.dtype}"
         )
     padding_idx = check_padding(padding_idx, weight)
-    index: Any = cast(input, dtypes.int64)
+    index: Any = row_numbers(input, weight)
     if max_norm is not None:
         shorten(weight, index, max_norm, norm_type)
     if offsets is not None:

@@ -63,7 +63,7 @@ def embedding(
         raise RuntimeError("'weight' must be 2-D")
     check_table("embedding", input, weight)
     padding_idx = check_padding(padding_idx, weight)
-    index = cast(input, dtypes.int64)
+    index = row_numbers(input, weight)
     if max_norm is not None:
         shorten(weight, index, max_norm, norm_type)
     return looked_up(weight, index, padding_idx, scale_grad_by_freq)
@@ -79,6 +79,13 @@ def check_table(name: str, input: Tensor, weight: Tensor) -> None:
         )
     if name == "embedding_bag" and not weight.dtype.is_floating_point:
         raise RuntimeError(f"{name}: expected a table of floats, not {weight.dtype}")
+
+
+def row_numbers(input: Tensor, weight: Tensor) -> Tensor:
+    """int64; negative numbers do not count from the end here, but name no row at all."""
+    index = cast(input, dtypes.int64)
+    negative = apply(OPS["lt"], (index, 0), {})
+    return apply(OPS["where"], (negative, int(weight.shape[0]), index), {})
 
 
 def check_padding(padding_idx: int | None, weight: Tensor) -> int | None:
