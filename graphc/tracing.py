@@ -17,7 +17,7 @@ from graphc import dtypes
 from graphc.errors import Location, TraceError, located, user_location
 from graphc.interpret import evaluate
 from graphc.ir import INPUT, Attrs, Builder, Graph, Node, Op, TensorType, topological
-from graphc.modes import MODES
+from graphc.modes import MODES, is_compiling
 from graphc.ops import OPS
 from graphc.tape import Storage, TapeNode, outer_node
 from graphc.tensor import Tensor
@@ -101,6 +101,8 @@ class Trace:
     touched: dict[int, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
     base_owners: dict[int, Tensor] = field(default_factory=dict)  # id of a base -> a view of it
     stand_ins: dict[int, StandIn] = field(default_factory=dict)  # by id of their storage
+    # Optimizer state made while tracing: (dict, key, value), to stay when the trace is undone.
+    made_state: list[tuple[Any, Any, Any]] = field(default_factory=list)
     results: "list[weakref.ref[Tensor]]" = field(default_factory=list)  # of operations
     casts: dict[Any, Any] = field(default_factory=dict)  # see graphc.autocasting
     _twins: dict[int, Tensor] = field(default_factory=dict)
@@ -369,3 +371,13 @@ def explain_escape(tensor: Tensor) -> TraceError:
         "left it other than by return, so it has no value. Return it from the function, or store "
         "it with an in-place write into a tensor that exists outside."
     )
+
+
+class NeedsEager(TraceError):  # noqa: N818 - a signal to run the function, not an error
+    """What a function does cannot be in a program: it runs eagerly, with a warning."""
+
+
+def eager_only(why: str) -> None:
+    """Raises NeedsEager inside a compiled function, whose caller then runs it eagerly."""
+    if is_compiling():
+        raise NeedsEager(why)

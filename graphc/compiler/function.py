@@ -29,6 +29,7 @@ from graphc.compiler.specialise import SharedMemory, Specialisation, specialise
 from graphc.compiler.survey import UnfinishedError
 from graphc.modes import MODES
 from graphc.nn.module import Module
+from graphc.tracing import NeedsEager
 from graphc.trees import flatten
 
 if TYPE_CHECKING:  # the back wing (jinja2, cffi) is loaded by the first compilation
@@ -137,6 +138,11 @@ class CompiledFunction:
             problem = (
                 f"{self.__name__} was compiled {len(self.receipts)} times, and now again: {reason}"
             )
+            self._eager = True
+        except NeedsEager as error:
+            if self._whole:
+                raise
+            problem = f"{self.__name__} cannot be compiled: {error}"
             self._eager = True
         except CompilerNotFound as error:
             problem = error

@@ -45,11 +45,13 @@ from graphc.nn.parameter import Parameter
 from graphc.tensor import Tensor
 from graphc.tracing import (
     NeedsBases,
+    NeedsEager,
     NeedsPlaces,
     NumberInput,
     TensorInput,
     Trace,
     ValueNeededError,
+    suspended,
 )
 from graphc.trees import Tree, flatten, unflatten
 
@@ -199,6 +201,7 @@ class _Specialising:
             self.changes = self._restore()
             self.keep.append(self.trace)
         if done:
+            self._refuse_counts()
             self._check_memory(use_bases)
         self.seconds = time.perf_counter() - start
 
@@ -209,7 +212,8 @@ class _Specialising:
             if isinstance(i, TensorInput):
                 arrays.append(np.ascontiguousarray(i.tensor._value).reshape(i.tensor._value.shape))
             else:
-                number = i.container[i.key] if i.leaf is None else self.leaves[i.leaf]
+                with suspended():
+                    number = i.container[i.key] if i.leaf is None else self.leaves[i.leaf]
                 arrays.append(np.array(number))
         return arrays
 
@@ -244,7 +248,20 @@ class _Specialising:
                 places.append(Place(where, "", before))
         for place in places:
             changes += restored(place)
-        return changes
+        for container, key, value in self.trace.made_state:
+            container[key] = value
+        kept = {(id(c), id(k)) for c, k, _ in self.trace.made_state}
+        return [c for c in changes if (id(c.container), id(c.key)) not in kept]
+
+    def _refuse_counts(self) -> None:
+        """A number of Python that a user's optimizer changes at each step is no input."""
+        for c in self.changes:
+            state = self.found.states.get(id(c.container))
+            if state is not None and type(c.before) in (int, float) and c.value != c.before:
+                raise NeedsEager(
+                    f"a step changes the number {c.key!r} in {state[1]}, which is a constant of a "
+                    "program (keep it in a tensor)"
+                )
 
     def _check_memory(self, use_bases: bool) -> None:
         """Written memory must be one input's alone; else the trace starts again from the bases."""

@@ -10,6 +10,7 @@ write to with what it held.
 import dis
 import enum
 import functools
+import inspect
 import sys
 import sysconfig
 import types
@@ -29,7 +30,8 @@ from graphc.generator import Generator, default_generator
 from graphc.nn.hooks import OF_ALL
 from graphc.nn.module import Module
 from graphc.nn.parameter import is_lazy
-from graphc.optim.optimizer import Optimizer
+from graphc.optim.group import ParamGroup
+from graphc.optim.optimizer import _POST_HOOKS, _PRE_HOOKS, Optimizer
 from graphc.tensor import Size, Tensor
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
@@ -41,6 +43,8 @@ _LIBRARIES = tuple(
 )
 _REFLECTION = {"getattr", "hasattr", "vars", "__dict__", "setattr", "eval", "exec"}
 _NAMED = frozenset(dis.hasname)
+_OPTIMIZER = {"param_groups", "state"}  # attributes that are looked at apart from the others
+_STEPS = ("step", "update")  # what subclasses of Optimizer write
 _TABLES = ("_modules", "_parameters", "_buffers")
 
 
@@ -69,6 +73,7 @@ class Survey:
     slots: dict[int, tuple[Any, Any]] = field(default_factory=dict)  # id of a tensor -> its place
     implicit: set[int] = field(default_factory=set)  # tensors that no code of the user's mentions
     names: dict[int, str] = field(default_factory=dict)
+    states: dict[int, tuple[Any, str]] = field(default_factory=dict)  # of optimizers, by id
     places: list[Place] = field(default_factory=list)
     words: set[str] = field(default_factory=set)
     _seen: dict[int, Any] = field(default_factory=dict)
@@ -422,19 +427,50 @@ def _visit_optimizer(optimizer: Optimizer, path: str, text: str, found: Survey) 
         found.checks.append(Check(place, f"{text}.param_groups[{i}]", group, "is", False))
         found.places.append(Place(group, f"{text}.param_groups[{i}]", group.copy()))
         for key, value in group.items():
-            if type(value) is float and key in optimizer.runtime_numbers:
-                continue  # an input of the program, read anew at each call
-            _visit(value, f"{place}[{key!r}]", f"{text}.param_groups[{i}][{key!r}]", found, False)
+            entry, label = f"{place}[{key!r}]", f"{text}.param_groups[{i}][{key!r}]"
+            if not isinstance(group, ParamGroup) or not group.varies(key):
+                _visit(value, entry, label, found, False)
+            elif key == "momentum":  # an input of the program, but whether there is any matters
+                has = Check(
+                    f"{entry} != 0", f"whether {label} is not 0", value != 0, "value", False
+                )
+                found.checks.append(has)
     count = f"len({path}.param_groups)"
     found.checks.append(
         Check(count, f"{text}.param_groups", len(optimizer.param_groups), "value", False)
     )
+    own = _has_own_step(type(optimizer))
+    if own:  # graphc's own steps make state outside of the trace, and change nothing else
+        found.places.append(Place(optimizer.state, f"{text}.state", dict(optimizer.state)))
+        keys = [id(key) for key in optimizer.state]
+        found.checks.append(Check(f"keys({path}.state)", f"{text}.state", keys, "values", False))
     for tensor, values in list(optimizer.state.items()):
         stem = found.names.get(id(tensor), "state")
         place = f"{path}.state[{found.root(tensor)}]"
-        if isinstance(values, dict):
-            for name, value in values.items():
-                _visit(value, f"{place}[{name!r}]", f"{stem}.{name}", found, False)
+        if not isinstance(values, dict):
+            continue
+        if own:
+            found.states[id(values)] = (values, f"{text}.state")
+            _visit(values, place, stem, found, False)
+            continue
+        for name, value in values.items():
+            _visit(value, f"{place}[{name!r}]", f"{stem}.{name}", found, False)
+    for hooks in (_PRE_HOOKS, _POST_HOOKS):
+        _visit_hooks(hooks, found.root(hooks), "of all optimizers", found)
+    for name, value in list(optimizer.__dict__.items()):
+        if name.startswith("_optimizer_step"):
+            _visit_hooks(value, f"{path}.{name}", f"{text}.{name}", found)
+        elif own and name not in _OPTIMIZER and found.mentions(name):
+            _visit(value, f"{path}.__dict__[{name!r}]", f"{text}.{name}", found, False)
+            before = {name: value}
+            found.places.append(Place(optimizer.__dict__, f"{text}.{name}", before, (name,)))
+    _visit_class(type(optimizer), found)
+
+
+def _has_own_step(cls: type) -> bool:
+    """Whether an optimizer's step is the user's code."""
+    functions = [inspect.unwrap(getattr(cls, name)) for name in _STEPS if hasattr(cls, name)]
+    return any(isinstance(f, types.FunctionType) and _own_code(f) for f in functions)
 
 
 def _visit_scaler(scaler: GradScaler, path: str, text: str, found: Survey) -> None:

@@ -3,13 +3,14 @@
 A schedule writes ``group["lr"]`` of its optimizer; compiled steps read it anew at every call.
 """
 
-from graphc.optim.lr_scheduler.base import LRScheduler
-from graphc.optim.lr_scheduler.composed import ReduceLROnPlateau, SequentialLR
-from graphc.optim.lr_scheduler.cycles import (
-    CosineAnnealingLR,
-    CosineAnnealingWarmRestarts,
-    OneCycleLR,
+from graphc.optim.lr_scheduler.base import (
+    EPOCH_DEPRECATION_WARNING,
+    LRScheduler,
+    _LRScheduler,
 )
+from graphc.optim.lr_scheduler.composed import ChainedScheduler, SequentialLR
+from graphc.optim.lr_scheduler.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
+from graphc.optim.lr_scheduler.cyclic import CyclicLR
 from graphc.optim.lr_scheduler.factors import (
     ConstantLR,
     ExponentialLR,
@@ -20,13 +21,16 @@ from graphc.optim.lr_scheduler.factors import (
     PolynomialLR,
     StepLR,
 )
-
-_LRScheduler = LRScheduler  # the name older programs import
+from graphc.optim.lr_scheduler.one_cycle import OneCycleLR
+from graphc.optim.lr_scheduler.plateau import ReduceLROnPlateau
 
 __all__ = [
+    "EPOCH_DEPRECATION_WARNING",
+    "ChainedScheduler",
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
+    "CyclicLR",
     "ExponentialLR",
     "LRScheduler",
     "LambdaLR",
@@ -38,4 +42,5 @@ __all__ = [
     "ReduceLROnPlateau",
     "SequentialLR",
     "StepLR",
+    "_LRScheduler",
 ]

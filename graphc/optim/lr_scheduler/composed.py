@@ -1,93 +1,56 @@
-"""Schedules that look at a metric, and schedules made of others."""
+"""Schedules made of others."""
 
-import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Any
 
-from graphc.optim.lr_scheduler.base import LRScheduler, each_group
+from graphc.optim.lr_scheduler.base import LRScheduler, put, refuse_trace
+from graphc.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from graphc.optim.optimizer import Optimizer
-from graphc.tensor import Tensor
 
 
-class ReduceLROnPlateau(LRScheduler):
-    """Times ``factor`` when a metric has not improved for more than ``patience`` epochs."""
+class _Composed(LRScheduler):
+    """Several schedules of one optimizer; their states are saved with it."""
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        mode: str = "min",
-        factor: float = 0.1,
-        patience: int = 10,
-        threshold: float = 1e-4,
-        threshold_mode: str = "rel",
-        cooldown: int = 0,
-        min_lr: Any = 0,
-        eps: float = 1e-8,
-    ) -> None:
-        if factor >= 1.0:
-            raise ValueError("Factor should be < 1.0.")
-        if mode not in ("min", "max"):
-            raise ValueError(f"mode {mode} is unknown!")
-        if threshold_mode not in ("rel", "abs"):
-            raise ValueError(f"threshold mode {threshold_mode} is unknown!")
-        self.optimizer = optimizer
-        self.mode = mode
-        self.factor = factor
-        self.patience = patience
-        self.threshold = threshold
-        self.threshold_mode = threshold_mode
-        self.cooldown = cooldown
-        self.cooldown_counter = 0
-        self.min_lrs = each_group(optimizer, min_lr, "min_lrs")
-        self.eps = eps
-        self.best = math.inf if mode == "min" else -math.inf
-        self.num_bad_epochs = 0
-        self.last_epoch = 0
-        self._last_lr = self._now
+    _schedulers: Sequence[LRScheduler]
 
-    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
-        """Ends an epoch whose metric was ``metrics``, a number or a one-element tensor."""
-        current = float(metrics.item() if isinstance(metrics, Tensor) else metrics)  # type: ignore[attr-defined]
-        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        if self.is_better(current, self.best):
-            self.best = current
-            self.num_bad_epochs = 0
-        else:
-            self.num_bad_epochs += 1
-        if self.in_cooldown:
-            self.cooldown_counter -= 1
-            self.num_bad_epochs = 0
-        if self.num_bad_epochs > self.patience:
-            reduced = [
-                max(rate * self.factor, least)
-                for rate, least in zip(self._now, self.min_lrs, strict=True)
-            ]
-            self._set(
-                [
-                    new if old - new > self.eps else old
-                    for old, new in zip(self._now, reduced, strict=True)
-                ]
-            )
-            self.cooldown_counter = self.cooldown
-            self.num_bad_epochs = 0
-        self._last_lr = self._now
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimizer; of the schedules, their own state_dicts."""
+        kept = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "_schedulers")}
+        kept["_schedulers"] = [s.state_dict() for s in self._schedulers]
+        return kept
 
-    @property
-    def in_cooldown(self) -> bool:
-        """Whether bad epochs are not being counted yet."""
-        return self.cooldown_counter > 0
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continues from a :meth:`state_dict`."""
+        self.__dict__.update({k: v for k, v in state_dict.items() if k != "_schedulers"})
+        for scheduler, values in zip(self._schedulers, state_dict["_schedulers"], strict=False):
+            scheduler.load_state_dict(values)
 
-    def is_better(self, a: float, best: float) -> bool:
-        """Whether ``a`` improves on ``best`` by more than the threshold."""
-        if self.mode == "min":
-            relative = self.threshold_mode == "rel"
-            return a < (best * (1.0 - self.threshold) if relative else best - self.threshold)
-        relative = self.threshold_mode == "rel"
-        return a > (best * (1.0 + self.threshold) if relative else best + self.threshold)
+    def _check(self, schedulers: Sequence[Any], optimizer: Optimizer) -> None:
+        name = type(self).__name__
+        for i, scheduler in enumerate(schedulers):
+            if not hasattr(scheduler, "optimizer"):
+                raise TypeError(f"{name} at index {i} should have `optimizer` as its attribute.")
+            if isinstance(scheduler, ReduceLROnPlateau):
+                raise ValueError(
+                    f"{name} does not support `ReduceLROnPlateau` scheduler as it requires "
+                    "additional kwargs to be specified when calling `step`, but got one at index "
+                    f"{i} in the given schedulers sequence."
+                )
+            if scheduler.optimizer is not optimizer:
+                raise ValueError(
+                    f"{name} expects all schedulers to belong to the same optimizer, but got "
+                    f"scheduler {type(scheduler).__name__} at index {i} has "
+                    f"{scheduler.optimizer}, which is different from "
+                    f"{type(optimizer).__name__}."
+                )
 
 
-class SequentialLR(LRScheduler):
-    """Several schedules of one optimizer, each from its milestone on."""
+class SequentialLR(_Composed):
+    """Several schedules of one optimizer, each from its milestone on.
+
+    Raises ValueError for no schedules, those of other optimizers, and a wrong number of milestones.
+    """
 
     def __init__(
         self,
@@ -96,10 +59,11 @@ class SequentialLR(LRScheduler):
         milestones: list[int],
         last_epoch: int = -1,
     ) -> None:
-        if not schedulers:
-            raise ValueError("SequentialLR expects at least one scheduler to be passed.")
-        if any(s.optimizer is not optimizer for s in schedulers):
-            raise ValueError("SequentialLR expects all schedulers to belong to its own optimizer")
+        if len(schedulers) < 1:
+            raise ValueError(
+                f"{type(self).__name__} expects at least one scheduler, but got no scheduler."
+            )
+        self._check(schedulers, optimizer)
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
                 "Sequential Schedulers expects number of schedulers provided to be one more than "
@@ -111,32 +75,57 @@ class SequentialLR(LRScheduler):
         self.last_epoch = last_epoch + 1
         self.optimizer = optimizer
         for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"]
-        for scheduler in schedulers:  # each has counted its own first step: undo, begin the first
-            scheduler.last_epoch -= 1
-            scheduler._step_count = 0
-        schedulers[0].step()
-        self._last_lr = schedulers[0].get_last_lr()
+            put(group, "lr", group["initial_lr"])
+        self.recursive_undo()  # each has begun its own first epoch: only the first one shall
+        first = schedulers[bisect_right(milestones, 0)]
+        first._initial_step()
+        self._last_lr = first.get_last_lr()
 
-    def step(self, epoch: int | None = None) -> None:
+    def recursive_undo(self, sched: Any = None) -> None:
+        """Takes back the first epoch of all schedules below."""
+        scheduler = self if sched is None else sched
+        if hasattr(scheduler, "_schedulers"):
+            for part in scheduler._schedulers:
+                self.recursive_undo(part)
+        elif hasattr(scheduler, "last_epoch"):
+            scheduler.last_epoch -= 1
+
+    def step(self) -> None:  # type: ignore[override]
         """Begins the next epoch."""
-        del epoch
+        refuse_trace()
         self.last_epoch += 1
         which = bisect_right(self._milestones, self.last_epoch)
         scheduler = self._schedulers[which]
-        if which and self._milestones[which - 1] == self.last_epoch:
-            scheduler.step(0)
+        if which > 0 and self._milestones[which - 1] == self.last_epoch:
+            scheduler._update_lr(0)
         else:
             scheduler.step()
         self._last_lr = scheduler.get_last_lr()
 
-    def state_dict(self) -> dict[str, Any]:
-        kept = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "_schedulers")}
-        kept["_schedulers"] = [s.state_dict() for s in self._schedulers]
-        return kept
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        state = dict(state_dict)
-        for scheduler, values in zip(self._schedulers, state.pop("_schedulers"), strict=True):
-            scheduler.load_state_dict(values)
-        self.__dict__.update(state)
+class ChainedScheduler(_Composed):
+    """Schedules that all act at every epoch, one after the other.
+
+    Raises ValueError for no schedules, and those of several optimizers.
+    """
+
+    def __init__(
+        self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None
+    ) -> None:
+        if len(schedulers) < 1:
+            raise ValueError(
+                f"{type(self).__name__} expects at least one scheduler to be chained, but got no "
+                "scheduler."
+            )
+        optimizer = optimizer or schedulers[0].optimizer
+        self._check(schedulers, optimizer)
+        self._schedulers = schedulers
+        self.optimizer = optimizer
+        self._last_lr = self._now
+
+    def step(self) -> None:  # type: ignore[override]
+        """Begins the next epoch."""
+        refuse_trace()
+        for scheduler in self._schedulers:
+            scheduler.step()
+        self._last_lr = self._now

@@ -2,36 +2,63 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from graphc.optim.lr_scheduler.base import LRScheduler, each_group
+from graphc.optim.lr_scheduler.base import LRScheduler, state_of, warn_of_get_lr
 from graphc.optim.optimizer import Optimizer
 
 
 class LambdaLR(LRScheduler):
-    """The initial rate times ``lr_lambda(epoch)``."""
+    """The initial rate times ``lr_lambda(epoch)``, one function or one for each group.
+
+    The state_dict holds the attributes of functions that are objects. Raises ValueError for
+    another number of functions than groups.
+    """
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
-        self.lr_lambdas = each_group(optimizer, lr_lambda, "lr_lambdas")
+        self.optimizer = optimizer
+        groups = len(optimizer.param_groups)
+        if not isinstance(lr_lambda, (list, tuple)):
+            lr_lambda = [lr_lambda] * groups
+        elif len(lr_lambda) != groups:
+            raise ValueError(f"Expected {groups} lr_lambdas, but got {len(lr_lambda)}")
+        self.lr_lambdas: list[Callable[[int], float]] = list(lr_lambda)
         super().__init__(optimizer, last_epoch)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimizer and plain functions."""
+        return {**super().state_dict(), "lr_lambdas": [state_of(f) for f in self.lr_lambdas]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continues from a :meth:`state_dict`."""
+        super().load_state_dict({k: v for k, v in state_dict.items() if k != "lr_lambdas"})
+        for function, values in zip(self.lr_lambdas, state_dict["lr_lambdas"], strict=False):
+            if values is not None:
+                function.__dict__.update(values)
+
     def get_lr(self) -> list[float]:
+        warn_of_get_lr(self)
         return [
             base * factor(self.last_epoch)
             for base, factor in zip(self.base_lrs, self.lr_lambdas, strict=True)
         ]
 
 
-class MultiplicativeLR(LRScheduler):
-    """The rate before times ``lr_lambda(epoch)``."""
+class MultiplicativeLR(LambdaLR):
+    """The rate before times ``lr_lambda(epoch)``. Raises TypeError for what cannot be called."""
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
-        self.lr_lambdas = each_group(optimizer, lr_lambda, "lr_lambdas")
-        super().__init__(optimizer, last_epoch)
+        for function in lr_lambda if isinstance(lr_lambda, (list, tuple)) else [lr_lambda]:
+            if not callable(function):
+                raise TypeError(
+                    f"lr_lambda should be a function, but got {type(function).__name__}"
+                )
+        super().__init__(optimizer, lr_lambda, last_epoch)
 
     def get_lr(self) -> list[float]:
-        if self.last_epoch == 0:
+        warn_of_get_lr(self)
+        if self._is_initial:
             return self._now
         return [
             rate * factor(self.last_epoch)
@@ -50,6 +77,7 @@ class StepLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        warn_of_get_lr(self)
         if self.last_epoch == 0 or self.last_epoch % self.step_size:
             return self._now
         return [rate * self.gamma for rate in self._now]
@@ -73,6 +101,7 @@ class MultiStepLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        warn_of_get_lr(self)
         passed = self.milestones[self.last_epoch]
         return [rate * self.gamma**passed for rate in self._now] if passed else self._now
 
@@ -98,15 +127,16 @@ class ConstantLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        warn_of_get_lr(self)
         if self.last_epoch == 0:
             return [rate * self.factor for rate in self._now]
         if self.last_epoch != self.total_iters:
             return self._now
-        return [rate / self.factor for rate in self._now]
+        return [rate * (1.0 / self.factor) for rate in self._now]
 
     def _get_closed_form_lr(self) -> list[float]:
-        factor = self.factor if self.last_epoch < self.total_iters else 1.0
-        return [base * factor for base in self.base_lrs]
+        over = self.last_epoch >= self.total_iters
+        return [base * (self.factor + over * (1 - self.factor)) for base in self.base_lrs]
 
 
 class LinearLR(LRScheduler):
@@ -133,18 +163,18 @@ class LinearLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
+        warn_of_get_lr(self)
         if self.last_epoch == 0:
             return [rate * self.start_factor for rate in self._now]
-        if self.last_epoch > self.total_iters:
+        if self._is_initial or self.last_epoch > self.total_iters:
             return self._now
         way = self.end_factor - self.start_factor
         before = self.total_iters * self.start_factor + (self.last_epoch - 1) * way
         return [rate * (1.0 + way / before) for rate in self._now]
 
     def _get_closed_form_lr(self) -> list[float]:
-        done = min(self.total_iters, self.last_epoch) / self.total_iters
-        factor = self.start_factor + (self.end_factor - self.start_factor) * done
-        return [base * factor for base in self.base_lrs]
+        way = (self.end_factor - self.start_factor) * min(self.total_iters, self.last_epoch)
+        return [base * (self.start_factor + way / self.total_iters) for base in self.base_lrs]
 
 
 class ExponentialLR(LRScheduler):
@@ -155,7 +185,8 @@ class ExponentialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        if self.last_epoch == 0:
+        warn_of_get_lr(self)
+        if self._is_initial:
             return self._now
         return [rate * self.gamma for rate in self._now]
 
@@ -174,7 +205,8 @@ class PolynomialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        if self.last_epoch == 0 or self.last_epoch > self.total_iters:
+        warn_of_get_lr(self)
+        if self._is_initial or self.last_epoch > self.total_iters:
             return self._now
         left = 1.0 - self.last_epoch / self.total_iters
         before = 1.0 - (self.last_epoch - 1) / self.total_iters
