@@ -1,5 +1,5 @@
-"""Things around training: data, checkpointing."""
+"""Things around training: data, checkpointing, files, watching."""
 
-from graphc.utils import checkpoint, data, dlpack
+from graphc.utils import checkpoint, data, dlpack, safetensors, tensorboard
 
-__all__ = ["checkpoint", "data", "dlpack"]
+__all__ = ["checkpoint", "data", "dlpack", "safetensors", "tensorboard"]

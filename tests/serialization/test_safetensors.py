@@ -12,7 +12,6 @@ pytest.importorskip("safetensors")
 
 from graphc.utils import safetensors
 
-
 DTYPES = "float32 float64 float16 bfloat16 uint8 int8 int16 int32 int64 bool".split()
 
 
