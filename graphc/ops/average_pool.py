@@ -1,7 +1,7 @@
 """The average of each window, over one to three spatial dims.
 
 A window counts its elements, those of the border included or not, or a number that is given; what
-``ceil_mode`` lets reach over the padded end never counts.
+``ceil_mode`` lets reach over the padded end never counts. Of integers only the whole part stays.
 """
 
 import math
@@ -38,7 +38,7 @@ def _avg_type(
     divisor_override: int | None,
 ) -> TensorType:
     del count_include_pad
-    check_kind("avg_pool", x, Kind.FLOAT)
+    check_kind("avg_pool", x, Kind.NUMBER)
     if divisor_override == 0:
         raise ShapeError("divisor must be not zero")
     ones = (1,) * len(kernel)
@@ -63,9 +63,10 @@ def _divided(
     count_include_pad: bool,
     divisor_override: int | None,
 ) -> Any:
-    """A value for each window divided by what the window counts."""
+    """A value for each window divided by what the window counts; integers lose the fraction."""
+    divide = row.div if total.dtype.is_floating_point else row.trunc_divide
     if divisor_override is not None:
-        return total / divisor_override
+        return divide(total, divisor_override)
     n = len(kernel)
     whole = 1
     for axis in range(n):
@@ -79,8 +80,8 @@ def _divided(
         elif p == 0 or count_include_pad:
             whole *= k
             continue
-        total = total / _count_operand(total, axis, size, k, s, p, count_include_pad)
-    return total / whole if whole != 1 else total
+        total = divide(total, _count_operand(total, axis, size, k, s, p, count_include_pad))
+    return divide(total, whole) if whole != 1 else total
 
 
 def _count_operand(
@@ -166,14 +167,14 @@ def _fast_average(
     total: Array = np.array(first, order="C")
     for _, view in others:
         total += view
+    divide = row.div if x.dtype.kind not in "iu" else row.trunc_divide
     if divisor_override is not None:
-        return np.asarray(total / x.dtype.type(divisor_override))
-    divisor: Any = np.ones(())
+        return np.asarray(divide.evaluate(total, x.dtype.type(divisor_override)))
+    divisor: Any = np.ones((), x.dtype)
     for axis, (k, s, p) in enumerate(zip(kernel, stride, padding, strict=True)):
         counts = _counts(x.shape[2 + axis], total.shape[2 + axis], k, s, p, count_include_pad)
         divisor = np.multiply.outer(divisor, np.array(counts, x.dtype))
-    total /= divisor
-    return total
+    return np.asarray(divide.evaluate(total, divisor))
 
 
 def _avg_samples() -> Iterable[Sample]:
@@ -186,6 +187,8 @@ def _avg_samples() -> Iterable[Sample]:
             more = {**attrs, "count_include_pad": include, "divisor_override": override}
             for dtype in (np.float64, np.float32, *(sorted(HALVES, key=str) if i == 4 else ())):
                 yield Sample((spread(case[0], -5, 5, dtype),), more)
+            if i in (1, 5):
+                yield Sample((spread(case[0], -99, 99, np.int64),), more)
 
 
 def _avg_reference(
@@ -206,7 +209,8 @@ def _avg_reference(
         values = x[at[:2]][inside].astype(np.float64)
         covered = math.prod(b - a for a, b in zip(low, end, strict=True))
         count = divisor_override or (covered if count_include_pad else values.size)
-        result[at] = values.sum() / count
+        mean = values.sum() / count
+        result[at] = math.trunc(mean) if x.dtype.kind == "i" else mean
     return result
 
 

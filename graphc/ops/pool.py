@@ -65,6 +65,8 @@ def pooled_shape(
             f"{name}{n}d: expected a tensor (batch, channels, {n} spatial dimensions), but got "
             f"size {list(x)}"
         )
+    if min(stride, default=1) < 1:
+        raise ShapeError("stride should not be zero")
     if not len(stride) == len(padding) == len(dilation) == n:
         raise ShapeError(
             f"{name}: kernel={kernel}, stride={stride}, padding={padding} and dilation={dilation} "
@@ -72,8 +74,6 @@ def pooled_shape(
         )
     if min(kernel) < 1:
         raise ShapeError(f"kernel size should be greater than zero, but got {kernel}")
-    if min(stride) < 1:
-        raise ShapeError("stride should not be zero")
     if min(dilation) < 1:
         raise ShapeError(f"dilation should be greater than zero, but got {dilation}")
     for k, p, d in zip(kernel, padding, dilation, strict=True):

@@ -19,6 +19,7 @@ from graphc.nn.functional.pooling import (
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
+    check_dtype,
     max_pool1d,
     max_pool2d,
     max_pool3d,
@@ -35,10 +36,8 @@ def _output_size(name: str, output_size: Any, input: Tensor, spatial: int) -> Co
     given = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * spatial
     if isinstance(output_size, (tuple, list)) and input.ndim <= len(given):
         raise ValueError(f"Input dimension should be at least {len(given) + 1}")
-    if len(given) == 1:
-        given = tuple(given) * spatial
     if len(given) != spatial:
-        raise RuntimeError(f"{name}: internal error: output_size.size() must be {spatial}")
+        raise RuntimeError(f"{name}: output_size must be {spatial}")
     lead = input.ndim - spatial
     sizes = [int(input.shape[lead + d]) if s is None else s for d, s in enumerate(given)]
     for size in sizes:
@@ -63,11 +62,6 @@ def _images(name: str, input: Tensor, spatial: int) -> tuple[Tensor, bool]:
             f"has sizes {list(input.shape)}"
         )
     return x, added
-
-
-def _check_dtype(name: str, x: Tensor) -> None:
-    if not x.dtype.is_floating_point:
-        raise NotImplementedError(f"\"{name}\" not implemented for '{x.dtype.type_name}'")
 
 
 def _kernel(x: Tensor, counts: Counts) -> Counts | None:
@@ -109,7 +103,7 @@ def _adaptive_avg(spatial: int) -> Callable[..., Tensor]:
     def pool(input: Tensor, output_size: Sizes | Sequence[int | None]) -> Tensor:
         counts = _output_size(name, output_size, input, spatial)
         x, added = _images(name, input, spatial)
-        _check_dtype(name, x)
+        check_dtype(name, x, lambda d: d.is_floating_point)
         kernel = _kernel(x, counts)
         if kernel is not None:
             result = even(x, kernel)
@@ -190,7 +184,7 @@ def _adaptive_max(
     def pooled(input: Tensor, output_size: Any, places: bool) -> Any:
         counts = _output_size(name, output_size, input, spatial)
         x, added = _images(name, input, spatial)
-        _check_dtype(name, x)
+        check_dtype(name, x, lambda d: d.is_floating_point)
         kernel = _kernel(x, counts)
         if kernel is not None:
             result = even(x, kernel, return_indices=places)

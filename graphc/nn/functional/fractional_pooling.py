@@ -99,8 +99,8 @@ def _check_fit(
         # As in PyTorch, a volume needs room for one window more.
         if count + k - 1 > size - (len(sizes) == 3):
             raise ShapeError(f"{name}(): pool {what} {k} too large relative to input {what} {size}")
-        if k < 1 or count < 1:
-            raise ShapeError(f"{name}(): kernel and output sizes must be positive")
+        if k < 1 or count < 0:
+            raise ShapeError(f"{name}(): kernel sizes must be positive, output sizes not negative")
 
 
 def _fractional(

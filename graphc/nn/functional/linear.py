@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from graphc import dtypes
 from graphc.errors import DtypeError, ShapeError
 from graphc.functions.registry import tensor_function
 from graphc.nn.functional.arguments import Sizes, batched, ntuple, unbatched
@@ -27,6 +28,12 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
             f"bilinear(): input batch dimensions do not match: got {list(input1.shape)} and "
             f"{list(input2.shape)}"
         )
+    for i, x in enumerate((input1, input2), 1):
+        if weight.ndim == 3 and x.shape[-1] != weight.shape[i]:
+            raise ShapeError(
+                f"bilinear(): input{i} size does not match weight size: got {x.shape[-1]} but "
+                f"expected {weight.shape[i]}"
+            )
     a, b = (x.reshape(-1, x.shape[-1]) for x in (input1, input2))  # type: ignore[attr-defined]
     half = apply(OPS["contract"], (a, weight), {"spec": "ni,oij->noj"})
     whole = apply(OPS["contract"], (half, b), {"spec": "noj,nj->no"})
@@ -55,7 +62,9 @@ def _paddings(
     return amounts, amounts
 
 
-def _check_convolution(name: str, input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+def _check_convolution(
+    name: str, input: Tensor, weight: Tensor, bias: Tensor | None, channels: int
+) -> None:
     if weight.ndim != input.ndim:
         raise ShapeError(
             f"weight should have {input.ndim} dimensions for {name}, but got weight of size: "
@@ -67,10 +76,12 @@ def _check_convolution(name: str, input: Tensor, weight: Tensor, bias: Tensor | 
                 f"Input type ({input.dtype.type_name.lower()}) and {what} type "
                 f"({other.dtype.type_name.lower()}) should be the same"
             )
-    if bias is not None and tuple(bias.shape) != (weight.shape[0],):
+    if input.dtype is dtypes.bool_:
+        raise NotImplementedError(f"\"{name}\" not implemented for 'Bool'")
+    if bias is not None and tuple(bias.shape) != (channels,):
         raise ShapeError(
             f"Given weight of size {list(weight.shape)}, expected bias to be 1-dimensional with "
-            f"{weight.shape[0]} elements, but got bias of size {list(bias.shape)} instead"
+            f"{channels} elements, but got bias of size {list(bias.shape)} instead"
         )
 
 
@@ -87,7 +98,7 @@ def _convolution(spatial: int) -> Callable[..., Tensor]:
         groups: int = 1,
     ) -> Tensor:
         x, added = batched(name, input, spatial)
-        _check_convolution(name, x, weight, bias)
+        _check_convolution(name, x, weight, bias, int(weight.shape[0]))
         strides = ntuple(stride, spatial, name, "stride")
         dilations = ntuple(dilation, spatial, name, "dilation")
         kernel = tuple(int(k) for k in weight.shape[2:])
@@ -144,6 +155,8 @@ def _transposed(spatial: int) -> Callable[..., Tensor]:
                 f"{list(input.shape)} to have {weight.shape[0]} channels, but got {x.shape[1]} "
                 "channels instead"
             )
+        channels = int(weight.shape[1]) * groups
+        _check_convolution(name, x, weight, bias, channels)
         strides = ntuple(stride, spatial, name, "stride")
         pads = ntuple(padding, spatial, name, "padding")
         more = ntuple(output_padding, spatial, name, "output_padding")
@@ -154,22 +167,37 @@ def _transposed(spatial: int) -> Callable[..., Tensor]:
                 f"output_padding: {list(more)}, stride: {list(strides)}, dilation: "
                 f"{list(dilations)}"
             )
-        channels = int(weight.shape[1]) * groups
-        sizes = tuple(
-            (int(n) - 1) * s - 2 * p + d * (int(k) - 1) + o + 1
-            for n, s, p, d, k, o in zip(
-                x.shape[2:], strides, pads, dilations, weight.shape[2:], more, strict=True
-            )
+        for what, amounts in (("padding", pads), ("output_padding", more)):
+            if any(n < 0 for n in amounts):
+                raise RuntimeError(f"negative {what} is not supported")
+        if any(s < 1 for s in strides):
+            raise RuntimeError("non-positive stride is not supported")
+        reaches = tuple(
+            (int(n) - 1) * s + d * (int(k) - 1) + 1
+            for n, s, d, k in zip(x.shape[2:], strides, dilations, weight.shape[2:], strict=True)
         )
-        _check_convolution(name, x, weight, None)
+        sizes = tuple(r - 2 * p + o for r, p, o in zip(reaches, pads, more, strict=True))
+        if not all(n > 0 for n in (*x.shape[2:], *sizes)):
+            raise ShapeError(
+                f"{name}: an input of size {list(x.shape)} with kernel {list(weight.shape[2:])} and"
+                f" padding {list(pads)} would give the spatial size {list(sizes)}"
+            )
+        # What the output padding adds is the place of a further window where it is as long as a
+        # stride: then the windows that there are give the whole, which is cropped and extended.
+        beyond = any(o >= s for o, s in zip(more, strides, strict=True))
         attrs = {
-            "input_shape": (int(x.shape[0]), channels, *sizes),
+            "input_shape": (int(x.shape[0]), channels, *(reaches if beyond else sizes)),
             "stride": strides,
-            "padding": pads,
+            "padding": (0,) * spatial if beyond else pads,
             "dilation": dilations,
             "groups": groups,
         }
         result = apply(OPS["conv_input_grad"], (x, weight), attrs)
+        if beyond:
+            before = tuple(-p for p in pads)
+            after = tuple(o - p for o, p in zip(more, pads, strict=True))
+            around = {"before": (0, 0, *before), "after": (0, 0, *after), "value": 0}
+            result = apply(OPS["pad"], (result,), around)
         return unbatched(_biased(result, bias), added)
 
     convolution.__name__ = name
@@ -185,3 +213,25 @@ conv_transpose1d = _transposed(1)
 conv_transpose2d = _transposed(2)
 conv_transpose3d = _transposed(3)
 tensor_function(bilinear, method=False)
+
+
+@tensor_function(method=False)
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """A convolution along time of (time, batch, in) with (width, in, out): (time', batch, out).
+
+    ``bias`` is (out,); ``pad`` zeros stand at both ends. Raises RuntimeError where sizes or dtypes
+    do not fit.
+    """
+    if input.ndim != 3:
+        raise ShapeError("Input must have 3 dims: time, batch, in_channel")
+    if weight.ndim != 3:
+        raise ShapeError("Weight tensor must have 3 dims: kernel_width, in_channels, out_channels.")
+    if bias.ndim != 1:
+        raise ShapeError("Bias must be 1-D")
+    if input.shape[2] != weight.shape[1]:
+        raise ShapeError("Input dim 2 (input channels) is not == dim 1 in the weight tensor")
+    if weight.shape[2] != bias.shape[0]:
+        raise ShapeError("Bias size must equal dim 2 in the weight tensor (output channels).")
+    lines = apply(OPS["permute"], (input,), {"dims": (1, 2, 0)})
+    kernel = apply(OPS["permute"], (weight,), {"dims": (2, 1, 0)})
+    return apply(OPS["permute"], (conv1d(lines, kernel, bias, 1, pad),), {"dims": (2, 0, 1)})

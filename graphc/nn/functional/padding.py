@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from graphc import dtypes
+from graphc.errors import ShapeError
 from graphc.functions.joining import cat
 from graphc.functions.rearranging import flip
+from graphc.functions.registry import tensor_function
 from graphc.functions.shape import narrow
 from graphc.nn.functional.arguments import Sizes, ntuple
 from graphc.ops import OPS
@@ -14,8 +17,16 @@ from graphc.tensor import Tensor, apply
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Tensor:
     """Elements around ``input``; ``pad`` lists (before, after) from the last dimension backwards.
 
-    mode  'constant' (negative amounts crop), 'reflect', 'replicate' or 'circular'
+    mode  'constant', 'reflect', 'replicate' or 'circular'; amounts below zero crop
+
+    Raises RuntimeError for amounts that do not fit, NotImplementedError for other modes and ranks.
     """
+    for p in pad:
+        if isinstance(p, bool) or not hasattr(p, "__index__"):
+            raise TypeError(
+                f"pad(): argument 'pad' must be tuple of ints, but found element of type "
+                f"{type(p).__name__}"
+            )
     amounts = [int(p) for p in pad]
     if len(amounts) % 2:
         raise RuntimeError("Padding length must be divisible by 2")
@@ -28,12 +39,13 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = 
     if mode == "constant":
         return _constant(input, pairs, 0.0 if value is None else value)
     if value is not None and value != 0:
-        raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
-    if mode not in ("reflect", "replicate", "circular"):
-        raise ValueError(f"Unrecognised padding mode {mode}")
-    if input.ndim - len(pairs) not in (1, 2):
-        raise ValueError(
-            "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
+        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
+    if mode not in _EXTENDED:
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    if input.ndim - len(pairs) not in (1, 2) or len(pairs) > 3:
+        raise NotImplementedError(
+            f"Padding size {len(amounts)} is not supported for {input.ndim}D input tensor. Only "
+            "2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
         )
     for i, (before, after) in enumerate(pairs):
         wrong = _refusal(input, input.ndim - 1 - i, before, after, mode, len(pairs) == 1)
@@ -144,17 +156,88 @@ def _joined(x: Tensor, parts: list[Any], dim: int) -> Tensor:
     return cat(there, dim) if len(there) > 1 else there[0]  # type: ignore[no-any-return]
 
 
+@tensor_function(method=False)
+def constant_pad_nd(input: Tensor, pad: Sequence[int], value: Any = 0) -> Tensor:
+    """``value`` around ``input``; ``pad`` lists (before, after) from the last dimension backwards.
+
+    Amounts below zero crop. Raises RuntimeError for amounts that do not fit.
+    """
+    amounts = [int(p) for p in pad]
+    if len(amounts) % 2:
+        raise RuntimeError(f"Length of pad must be even but instead it equals {len(amounts)}")
+    if len(amounts) // 2 > input.ndim:
+        raise RuntimeError(
+            f"Length of pad should be no more than twice the number of dimensions of the input. "
+            f"Pad length is {len(amounts)} while the input has {input.ndim} dimensions."
+        )
+    return _constant(
+        input, [(amounts[i], amounts[i + 1]) for i in range(0, len(amounts), 2)], value
+    )
+
+
+# ------------------------------------------------------------------------------- windows as columns
+
+
+def _block_settings(
+    name: str, kernel_size: Sizes, dilation: Sizes, padding: Sizes, stride: Sizes
+) -> dict[str, tuple[int, ...]]:
+    """Two entries of each. Raises RuntimeError for what is too small."""
+    given = {
+        "kernel size": ("kernel_size", kernel_size, 1),
+        "dilation": ("dilation", dilation, 1),
+        "padding": ("padding", padding, 0),
+        "stride": ("stride", stride, 1),
+    }
+    result = {}
+    for words, (what, value, least) in given.items():
+        pair = ntuple(value, 2, name, what)
+        if min(pair) < least:
+            need = "greater than zero" if least else "non-negative"
+            raise ShapeError(f"{words} should be {need}, but got {what}: {list(pair)} ({name})")
+        result[what] = pair
+    return result
+
+
+def _blocks(
+    size: Sequence[int], settings: dict[str, tuple[int, ...]], kind: str
+) -> tuple[int, ...]:
+    """How many windows fit in each dim. Raises RuntimeError where there is none."""
+    each = zip(size, *(settings[k] for k in ("kernel_size", "dilation", "padding", "stride")),
+               strict=True)  # fmt: skip
+    counts = tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, d, p, s in each)
+    if min(counts) < 1:
+        told = ", ".join(f"{what}={value}" for what, value in settings.items())
+        raise ShapeError(
+            f"Given {kind} with spatial size {tuple(size)}, {told}, calculated shape of the array "
+            f"of sliding blocks as {counts}, but its components must be at least one"
+        )
+    return counts
+
+
+def _check_block_operand(name: str, x: Tensor, ranks: tuple[int, int]) -> None:
+    batched = x.ndim == ranks[1]
+    if x.ndim not in ranks or not all(x.shape[1 if batched else 0 :]):
+        raise ShapeError(
+            f"Expected {ranks[0]}D or {ranks[1]}D (batch mode) tensor with possibly 0 batch size "
+            f"and other non-zero dimensions for input, but got: {list(x.shape)}"
+        )
+    if not x.dtype.is_floating_point and x.dtype is not dtypes.bool_:
+        raise NotImplementedError(f"\"{name}\" not implemented for '{x.dtype.type_name}'")
+
+
 def unfold(
     input: Tensor, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes = 0, stride: Sizes = 1
 ) -> Tensor:
-    """Every window of (N, C, H, W) as a column: (N, C * kernel, windows)."""
+    """Every window of (N, C, H, W) as a column: (N, C * kernel, windows).
+
+    One example (C, H, W) gives (C * kernel, windows). Raises RuntimeError where no window fits.
+    """
+    settings = _block_settings("unfold", kernel_size, dilation, padding, stride)
+    _check_block_operand("im2col", input, (3, 4))
+    _blocks(tuple(int(n) for n in input.shape[-2:]), settings, "input")
+    kernel, dilations, pads, strides = settings.values()
     added = input.ndim == 3
     x = input.unsqueeze(0) if added else input  # type: ignore[attr-defined]
-    kernel, strides, dilations, pads = (
-        ntuple(v, 2, "unfold", what)
-        for v, what in ((kernel_size, "kernel_size"), (stride, "stride"), (dilation, "dilation"),
-                        (padding, "padding"))
-    )  # fmt: skip
     if any(pads):
         x = _constant(x, [(pads[1], pads[1]), (pads[0], pads[0])], 0)
     shown = apply(
@@ -177,22 +260,27 @@ def fold(
     padding: Sizes = 0,
     stride: Sizes = 1,
 ) -> Tensor:
-    """The columns of :func:`unfold` added back where they came from: (N, C, H, W)."""
+    """The columns of :func:`unfold` added back where they came from: (N, C, H, W).
+
+    One example (C * kernel, windows) gives (C, H, W). Raises RuntimeError where the columns are
+    not those of the windows.
+    """
+    size = ntuple(output_size, 2, "fold", "output_size")
+    settings = _block_settings("fold", kernel_size, dilation, padding, stride)
+    _check_block_operand("col2im", input, (2, 3))
+    kernel, dilations, pads, strides = settings.values()
     added = input.ndim == 2
     x: Any = input.unsqueeze(0) if added else input  # type: ignore[attr-defined]
-    size, kernel, strides, dilations, pads = (
-        ntuple(v, 2, "fold", what)
-        for v, what in ((output_size, "output_size"), (kernel_size, "kernel_size"),
-                        (stride, "stride"), (dilation, "dilation"), (padding, "padding"))
-    )  # fmt: skip
+    if x.shape[1] % (kernel[0] * kernel[1]):
+        raise ShapeError(
+            "Expected size of input's dimension 1 to be divisible by the product of kernel_size, "
+            f"but got input.size(1)={x.shape[1]} and kernel_size={kernel}."
+        )
+    counts = _blocks(size, settings, "output_size")
     padded = tuple(n + 2 * p for n, p in zip(size, pads, strict=True))
-    counts = tuple(
-        (n - d * (k - 1) - 1) // s + 1
-        for n, k, s, d in zip(padded, kernel, strides, dilations, strict=True)
-    )
     batch, width = int(x.shape[0]), int(x.shape[1])
-    if width % (kernel[0] * kernel[1]) or int(x.shape[2]) != counts[0] * counts[1]:
-        raise RuntimeError(
+    if int(x.shape[2]) != counts[0] * counts[1]:
+        raise ShapeError(
             f"Given output_size={size}, kernel_size={kernel}, dilation={dilations}, padding={pads},"
             f" stride={strides}, expected size of input's dimension 2 to match the calculated "
             f"number of sliding blocks {counts[0]} * {counts[1]} = {counts[0] * counts[1]}, but "

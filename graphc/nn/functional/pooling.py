@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from graphc import dtypes
 from graphc.errors import ShapeError
 from graphc.functions.registry import tensor_function
 from graphc.nn.functional.arguments import Sizes, batched, ntuple, unbatched
@@ -36,6 +37,12 @@ def pooled_images(name: str, input: Tensor, spatial: int) -> tuple[Tensor, bool]
     return x, added
 
 
+def check_dtype(name: str, x: Tensor, accepted: Callable[[dtypes.dtype], bool]) -> None:
+    """Raises NotImplementedError for the dtypes that PyTorch's kernels lack."""
+    if not accepted(x.dtype):
+        raise NotImplementedError(f"\"{name}\" not implemented for '{x.dtype.type_name}'")
+
+
 def _max_pool(spatial: int) -> tuple[Callable[..., Any], Callable[..., tuple[Tensor, Tensor]]]:
     name = f"max_pool{spatial}d"
 
@@ -50,6 +57,9 @@ def _max_pool(spatial: int) -> tuple[Callable[..., Any], Callable[..., tuple[Ten
         x, added = pooled_images(name, input, spatial)
         attrs = pool_settings(name, spatial, kernel_size, stride, padding, ceil_mode)
         attrs["dilation"] = ntuple(dilation, spatial, name, "dilation")
+        check_dtype(
+            name, x, lambda d: d.is_floating_point or (spatial > 1 and d is not dtypes.bool_)
+        )
         return x, added, attrs
 
     def with_indices(
@@ -115,6 +125,7 @@ def _avg_pool(spatial: int) -> Callable[..., Tensor]:
         x, added = pooled_images(name, input, spatial)
         attrs = pool_settings(name, spatial, kernel_size, stride, padding, ceil_mode)
         attrs["count_include_pad"] = bool(count_include_pad)
+        check_dtype(name, x, lambda d: d.is_floating_point or d is dtypes.int64)
         result = apply(OPS["avg_pool"], (x,), {**attrs, "divisor_override": divisor_override})
         return unbatched(result, added)
 
