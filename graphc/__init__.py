@@ -6,15 +6,20 @@ from typing import Any
 from graphc import (
     amp,
     autograd,
+    backends,
+    compiler,
     cuda,
     dtypes,
     func,
     functions,
+    hub,
     inspect,
     interchange,
+    jit,
     linalg,
     nn,
     optim,
+    overrides,
     random,
     return_types,
     serialization,
@@ -22,7 +27,9 @@ from graphc import (
     special,
     storage,
     testing,
+    types,
     utils,
+    version,
 )
 from graphc.activations import (
     celu,
@@ -42,6 +49,7 @@ from graphc.autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from graphc.compiler.function import compile
 from graphc.config import get_num_threads, set_num_threads
 from graphc.control import scan
+from graphc.cuda import OutOfMemoryError
 from graphc.device import device
 from graphc.dtypes import (
     bfloat16,
@@ -94,7 +102,7 @@ from graphc.serialization import load, save
 from graphc.storage import TypedStorage, UntypedStorage
 from graphc.tensor import Size, Tensor
 
-__version__ = "0.1.0"
+__version__ = version.__version__
 
 globals().update(functions.FUNCTIONS)
 globals().update(amp.autocast_mode.SETTINGS)

@@ -60,7 +60,7 @@ class Problem(Exception):  # noqa: N818 - what the doctor found
 
 def doctor() -> int:
     """Prints what graphc found here; 0 when compiled mode works, else 1."""
-    print(f"graphc {graphc.__version__} in {Path(graphc.__file__).parent}")
+    print(f"graphc {graphc.version.graphc} in {Path(graphc.__file__).parent}")
     healthy = True
     for name, examine in EXAMINATIONS.items():
         try:
@@ -255,7 +255,7 @@ def run_as_torch(program: str, arguments: Sequence[str], is_module: bool) -> int
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m graphc", description="graphc's own tools")
-    parser.add_argument("--version", action="version", version=f"graphc {graphc.__version__}")
+    parser.add_argument("--version", action="version", version=f"graphc {graphc.version.graphc}")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("doctor", help="what graphc finds here, and whether compiled mode works")
     of_cache = commands.add_parser("cache", help="where compiled objects are, and how many")

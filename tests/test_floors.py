@@ -30,7 +30,7 @@ FLOORS: dict[str, tuple[str, str]] = {
     "backends": ("backends", "ground ir codegen"),
     # Where the wings meet.
     "top": (
-        "compiler inspect __main__ __init__",
+        "compiler inspect jit __main__ __init__",
         "ground ir ops transforms front lowering codegen backends",
     ),
 }

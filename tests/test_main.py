@@ -43,7 +43,7 @@ def test_doctor_says_that_compiled_mode_works():
     done = run("doctor")
     report = done.stdout
     assert done.returncode == 0, report + done.stderr
-    assert report.startswith(f"graphc {graphc.__version__}")
+    assert report.startswith(f"graphc {graphc.version.graphc} in ")
     assert report.endswith("compiled mode works\n")
     assert "PROBLEM" not in report
     assert sys.executable in line(report, "Python")
@@ -146,7 +146,7 @@ def test_a_refused_cache_is_not_cleared(tmp_path):
 
 
 def test_usage():
-    assert run("--version").stdout == f"graphc {graphc.__version__}\n"
+    assert run("--version").stdout == f"graphc {graphc.version.graphc}\n"
     wrong = run()
     assert wrong.returncode == 2
     assert "usage: python -m graphc" in wrong.stderr

@@ -43,9 +43,14 @@ COURSES = 16  # of these, specialisations for values that decided what the funct
 _FUNCTIONS: "weakref.WeakSet[CompiledFunction]" = weakref.WeakSet()
 
 
+def known_functions() -> "list[CompiledFunction]":
+    """Every compiled function that is still in use."""
+    return list(_FUNCTIONS)
+
+
 def _unlock() -> None:
     """In a forked child, the thread that was compiling is not there to finish."""
-    for function in list(_FUNCTIONS):
+    for function in known_functions():
         function._lock = threading.RLock()
 
 
@@ -87,6 +92,12 @@ class CompiledFunction:
             if not self._eager:
                 return self._specialise(args, kwargs)
         return self._function(*args, **kwargs)
+
+    def forget(self) -> None:
+        """Drops every program; the next call compiles."""
+        with self._lock:
+            self._specialisations = self._calls = ()
+            self._eager = False
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:

@@ -1,0 +1,6 @@
+"""Intel's MKL, which graphc does not use by itself (NumPy may)."""
+
+
+def is_available() -> bool:
+    """Whether graphc calls MKL: it does not."""
+    return False
