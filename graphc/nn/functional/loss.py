@@ -4,6 +4,7 @@ import math
 import warnings
 from typing import Any
 
+from graphc import dtypes
 from graphc.functions.joining import broadcast_tensors
 from graphc.functions.promotion import cast, promoted
 from graphc.modes import MODES
@@ -335,11 +336,19 @@ def binary_cross_entropy_with_logits(
     x, t = promoted("binary_cross_entropy_with_logits", input, target)
     if weight is None and pos_weight is None:
         return _row("binary_cross_entropy_with_logits", x, t, reduction=reduction)  # type: ignore[no-any-return]
+    kind = x.dtype
+    x, t, weight, pos_weight = (_wide(v) for v in (x, t, weight, pos_weight))
     logs = _row("log_sigmoid", x)
     if pos_weight is not None:
-        logs = ((pos_weight - 1) * t + 1) * logs  # type: ignore[operator]
+        logs = ((pos_weight - 1) * t + 1) * logs
     loss = (1 - t) * x - logs
-    return reduced(loss if weight is None else loss * weight, reduction)
+    result = reduced(loss if weight is None else loss * weight, reduction)
+    return cast(result, kind) if kind.itemsize == 2 else result
+
+
+def _wide(x: Any) -> Any:
+    """Halves as float32: what is computed of several parts is rounded once."""
+    return cast(x, dtypes.float32) if x is not None and x.dtype.itemsize == 2 else x
 
 
 def kl_div(

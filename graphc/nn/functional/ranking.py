@@ -29,7 +29,8 @@ def pairwise_distance(
 
 
 def _hinge(x: Any) -> Any:
-    return apply(OPS["relu"], (x,), {})
+    """``max(0, x)``, whose slope at 0 is 1, as that of PyTorch's losses."""
+    return apply(OPS["clamp_min"], (x, 0), {})
 
 
 def cosine_embedding_loss(
@@ -140,7 +141,7 @@ def multi_margin_loss(
     classes = int(rows.shape[1])
     index = target.reshape(-1, 1)
     own = rows.gather(1, index)
-    loss = _hinge(margin - own + rows)
+    loss = apply(OPS["relu"], (margin - own + rows,), {})
     if p == 2:
         loss = loss * loss
     if weight is not None:
@@ -186,7 +187,9 @@ def multilabel_margin_loss(
     labelled = counts._zeros().scatter_add(1, label, counts).ne(0)
     gaps = 1 - scores.gather(1, label).unsqueeze(2) + scores.unsqueeze(1)
     pairs = counts.ne(0).unsqueeze(2) & labelled.logical_not().unsqueeze(1)
-    loss = apply(OPS["where"], (pairs, _hinge(gaps), 0), {}).sum((1, 2)) / classes  # type: ignore[attr-defined]
+    loss = (
+        apply(OPS["where"], (pairs, apply(OPS["relu"], (gaps,), {}), 0), {}).sum((1, 2)) / classes
+    )  # type: ignore[attr-defined]
     return reduced(loss if input.ndim > 1 else loss.squeeze(0), reduction)
 
 
@@ -237,4 +240,4 @@ def triplet_margin_with_distance_loss(
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = apply(OPS["minimum"], (far, distance(positive, negative)), {})
-    return reduced(apply(OPS["clamp_min"], (margin + near - far, 0), {}), reduction)
+    return reduced(_hinge(margin + near - far), reduction)
