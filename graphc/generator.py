@@ -125,6 +125,11 @@ def apply_draw(row: str, parameters: Sequence[Tensor], generator: Generator | No
     return _advancing(row, parameters, {}, generator)
 
 
+def take_stream(generator: Generator | None) -> Tensor:
+    """The state for one stream in memory of its own, for rows that draw when they please."""
+    return _advancing("clone", (), {}, generator)
+
+
 def _advancing(
     row: str, parameters: Sequence[Tensor], attrs: dict[str, Any], generator: Generator | None
 ) -> Tensor:

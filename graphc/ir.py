@@ -160,11 +160,13 @@ class Work:
     cost     scalar operations for each element of the first operand
     scratch  bytes of working memory for each thread (C)
     fields   what its template reads beside the attributes
+    units    parts that threads share out, where they are not the rows along the attribute ``dim``
     """
 
     cost: float = 4
     scratch: Int = 0
     fields: "Attrs" = field(default_factory=dict)
+    units: Int | None = None
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,7 @@ def render_kernel(
 
 # Headers that few kernels need, by the functions that ask for them.
 _ON_DEMAND = {
+    "gc_attention.h": re.compile(r"\bgc_attention_"),
     "gc_random.h": re.compile(r"\bgc_(random|uniform|normal)_"),
     "gc_sort.h": re.compile(r"\bgc_key_"),
 }

@@ -43,7 +43,9 @@ from graphc.sizes import Int, product
 WORDS = frozenset(
     """row at item items spare sorted total before after key best other merged apart pairs pair
     own_key best_key other_key mirrored lanes lane start place places met larger fall wanted low
-    high middle base own own_place before_place left left_place last last_place step""".split()
+    high middle base own own_place before_place left left_place last last_place step
+    batch number first count turned turned_g scores sums most limit key keys masks result lse none
+    share flow own_g own_k own_v to_q to_k to_v end_of_share""".split()
 )
 
 
@@ -73,6 +75,16 @@ class RowsView:
     def short(self) -> str:
         """The short name of the type that values have: ``f32`` for half types too."""
         return "f32" if self.scalar == "float" else self.dtype.short
+
+    @property
+    def lanes(self) -> int:
+        """The values that fit into a vector of the target."""
+        return self.dialect.vector_bytes // (8 if self.scalar == "double" else 4)
+
+    @property
+    def vector(self) -> str:
+        """The short name of a vector of floats of this type: ``f32x16``."""
+        return f"{self.short}x{self.lanes}"
 
     def place(self, at: str) -> str:
         """The element number ``at`` of the row as an lvalue."""

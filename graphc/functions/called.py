@@ -101,6 +101,7 @@ NAMES: dict[str, str | Naming] = {
     "pow": _number_first("PowBackward2"),
     "repeat": "RepeatBackward0",
     "roll": "RollBackward0",
+    "scaled_dot_product_attention": "ScaledDotProductFlashAttentionForCpuBackward0",
     "scatter": _by_number(
         "Scatter", lambda a, k: int(not isinstance(_argument(a, k, 3, "src"), Tensor))
     ),

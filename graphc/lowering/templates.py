@@ -33,7 +33,7 @@ def template_nest(group: Group, context: Context) -> Template:
             f"{node!r} needs {needed.scratch} bytes of working memory for each thread, which is "
             "not known when the memory is planned; compile for fixed sizes"
         )
-    lead, length, inner = _along(node)
+    lead, length, inner = _along(node) if needed.units is None else (needed.units, 1, 1)
     fields: tuple[tuple[str, object], ...] = (
         ("inputs", tuple(context.buffers.load_from(x) for x in node.inputs)),
         ("outputs", (output,)),

@@ -1,7 +1,7 @@
 """Networks: modules, functions, initialisation."""
 
 from graphc.errors import unknown_name
-from graphc.nn import functional, init, modules, parallel, utils
+from graphc.nn import attention, functional, init, modules, parallel, utils
 from graphc.nn.module import Module
 from graphc.nn.modules.activation import (
     CELU,
@@ -138,12 +138,22 @@ from graphc.nn.modules.pooling import (
     AvgPool1d,
     AvgPool2d,
     AvgPool3d,
+    FractionalMaxPool2d,
+    FractionalMaxPool3d,
     LPPool1d,
     LPPool2d,
     LPPool3d,
     MaxPool1d,
     MaxPool2d,
     MaxPool3d,
+)
+from graphc.nn.modules.response_norm import (
+    CrossMapLRN2d,
+)
+from graphc.nn.modules.shuffling import (
+    ChannelShuffle,
+    PixelShuffle,
+    PixelUnshuffle,
 )
 from graphc.nn.modules.sparse import (
     Embedding,
@@ -155,6 +165,16 @@ from graphc.nn.modules.transformer import (
     TransformerDecoderLayer,
     TransformerEncoder,
     TransformerEncoderLayer,
+)
+from graphc.nn.modules.unpooling import (
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
+)
+from graphc.nn.modules.upsampling import (
+    Upsample,
+    UpsamplingBilinear2d,
+    UpsamplingNearest2d,
 )
 from graphc.nn.parallel import DataParallel
 from graphc.nn.parameter import (
@@ -189,6 +209,7 @@ __all__ = [
     "Bilinear",
     "Buffer",
     "CTCLoss",
+    "ChannelShuffle",
     "CircularPad1d",
     "CircularPad2d",
     "CircularPad3d",
@@ -205,6 +226,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "CrossMapLRN2d",
     "DataParallel",
     "Dropout",
     "Dropout1d",
@@ -215,6 +237,8 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
+    "FractionalMaxPool2d",
+    "FractionalMaxPool3d",
     "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
@@ -245,6 +269,9 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "Mish",
     "Module",
     "ModuleDict",
@@ -260,6 +287,8 @@ __all__ = [
     "Parameter",
     "ParameterDict",
     "ParameterList",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
     "RReLU",
@@ -297,9 +326,13 @@ __all__ = [
     "Unfold",
     "UninitializedBuffer",
     "UninitializedParameter",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
+    "attention",
     "functional",
     "init",
     "modules",

@@ -6,9 +6,8 @@ from typing import Any
 from graphc import dtypes
 from graphc.dtypes import dtype as DType
 from graphc.errors import DimensionError, DtypeError, ShapeError
-from graphc.functions.promotion import cast
 from graphc.functions.registry import tensor_function
-from graphc.generator import draw
+from graphc.generator import take_stream
 from graphc.ops import OPS
 from graphc.ops.rules import broadcast
 from graphc.tensor import Tensor, apply
@@ -21,12 +20,11 @@ _NAMES = {
 }  # fmt: skip
 
 
+_Operands = tuple[Tensor, Tensor, Tensor, Tensor | None]
+
+
 def _row(name: str, *operands: Any, **attrs: Any) -> Tensor:
     return apply(OPS[name], operands, attrs)
-
-
-def _reshaped(x: Tensor, shape: tuple[Any, ...]) -> Tensor:
-    return x if tuple(x.shape) == shape else _row("reshape", x, shape=shape)
 
 
 @tensor_function(method=False)
@@ -67,12 +65,28 @@ def scaled_dot_product_attention(
     width = query.shape[-1]
     if scale is None:
         scale = 1 / math.sqrt(width) if width else 1.0
+    heads, rank = query.shape[:-2][-1:], query.ndim
     if enable_gqa:
-        key, value = (_repeated(x, query, name) for x, name in ((key, "key"), (value, "value")))
+        query, key, value, attn_mask = _grouped(query, key, value, attn_mask)
     _fit(query, key, value, attn_mask)
-    return _attended(
-        query, key, value, attn_mask, float(dropout_p), bool(is_causal), float(scale)
-    )  # fmt: skip
+    operands = [query, key, value]
+    if attn_mask is not None:
+        operands.append(attn_mask)
+    if 0 < dropout_p < 1:
+        operands.append(take_stream(None))
+    result = _row(
+        "attention",
+        *operands,
+        scale=float(scale),
+        causal=bool(is_causal),
+        masked=attn_mask is not None,
+        dropout=float(dropout_p) if dropout_p < 1 else 0.0,
+    )
+    if dropout_p == 1:
+        result = _row("mul", result, 0.0)
+    if query.ndim == rank:
+        return result
+    return _row("reshape", result, shape=(*result.shape[:-4], *heads, *result.shape[-2:]))
 
 
 def _check(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
@@ -111,22 +125,46 @@ def _called(dtype: DType) -> str:
     return _NAMES.get(dtype.name, dtype.name)
 
 
-def _repeated(x: Tensor, query: Tensor, name: str) -> Tensor:
-    """Each head of a key or value as often as queries share it."""
-    if query.ndim < 3 or x.ndim < 3:
-        low = min(query.ndim, x.ndim)
+def _grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> _Operands:
+    """Heads of the query that share a key and value in a dimension of their own.
+
+    Nothing is repeated in memory: that dimension is 1 in key and value.
+    """
+    low = min(query.ndim, key.ndim, value.ndim)
+    if low < 3:
         raise DimensionError(
             f"Dimension out of range (expected to be in range of [-{low}, {low - 1}], but got -3)"
         )
-    heads, own = int(query.shape[-3]), int(x.shape[-3])
-    if own == heads:
-        return x
-    if not own or heads % own:
+    heads, own = int(query.shape[-3]), tuple(int(x.shape[-3]) for x in (key, value))
+    if any(not n or heads % n for n in own):
         raise ShapeError(
-            "Number of heads in key and value must divide the number of heads in query: "
-            f"{name} has {own}, query {heads}"
+            "Number of heads in key and value must divide the number of heads in query, which has "
+            f"{heads}: key has {own[0]}, value {own[1]}"
         )
-    return x.repeat_interleave(heads // own, -3)  # type: ignore[attr-defined, no-any-return]
+    fewer = max(own)
+    if own[0] != own[1]:  # the one with fewer heads is repeated up to the other
+        if fewer % min(own):
+            fewer = heads
+        key, value = (_repeated(x, fewer) for x in (key, value))
+    if fewer == heads:
+        return query, key, value, mask
+    query = _split(query, fewer, heads // fewer)
+    key, value = (_split(x, fewer, 1) for x in (key, value))
+    if mask is not None and mask.ndim > 2:
+        same = mask.shape[-3] == heads
+        mask = _split(mask, *((fewer, heads // fewer) if same else (mask.shape[-3], 1)))
+    return query, key, value, mask
+
+
+def _repeated(x: Tensor, heads: int) -> Tensor:
+    """Each head as often as it serves others."""
+    return x.repeat_interleave(heads // int(x.shape[-3]), -3)  # type: ignore[attr-defined, no-any-return]
+
+
+def _split(x: Tensor, heads: int, each: int) -> Tensor:
+    """Dimension -3 in two."""
+    shape = tuple(x.shape)
+    return _row("reshape", x, shape=(*shape[:-3], heads, each, *shape[-2:]))
 
 
 def _fit(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
@@ -151,47 +189,3 @@ def _fit(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None
         raise ShapeError(
             f"output with shape {list(scores)} doesn't match the broadcast shape {list(joined)}"
         )
-
-
-def _attended(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, causal: bool,
-    scale: float,
-) -> Tensor:  # fmt: skip
-    """Attention of operands that fit."""
-    dtype = query.dtype
-    wide = dtypes.float32 if dtype in (dtypes.float16, dtypes.bfloat16) else dtype
-    q, k, v = (cast(x, wide) for x in (query, key, value))
-    turned = _row("permute", k, dims=(*range(k.ndim - 2), k.ndim - 1, k.ndim - 2))
-    scores = _row("mul", _row("matmul", q, turned), scale)
-    if mask is not None:
-        if mask.dtype is dtypes.bool_:
-            scores = _row("where", mask, scores, -math.inf)
-        else:
-            scores = _row("add", scores, cast(mask, wide))
-    length, keys = scores.shape[-2:]
-    if causal:
-        rows, columns = (
-            _row("iota", shape=(length, keys), dim=dim, dtype=dtypes.int64, start=0, step=1,
-                 device=query.device)
-            for dim in (0, 1)
-        )  # fmt: skip
-        scores = _row("where", _row("ge", rows, columns), scores, -math.inf)
-    weights = _weights(scores, mask is not None)
-    if dropout == 1:
-        weights = _row("mul", weights, 0.0)
-    elif dropout:
-        kept = _row("ge", draw("uniform", tuple(weights.shape), wide, None), dropout)
-        weights = _row("where", kept, _row("mul", weights, 1 / (1 - dropout)), 0.0)
-    return cast(_row("matmul", weights, v), dtype)
-
-
-def _weights(scores: Tensor, masked: bool) -> Tensor:
-    """The softmax over the keys; zeros for a query that may attend to none of them."""
-    last = scores.ndim - 1
-    if scores.shape[-1] == 0:
-        return scores
-    if not masked:
-        return _row("softmax", scores, dim=last)
-    none = _row("eq", _row("amax", scores.detach(), dims=(last,), keepdim=True), -math.inf)
-    weights = _row("softmax", _row("where", none, 0.0, scores), dim=last)
-    return _row("where", none, 0.0, weights)
