@@ -1,6 +1,6 @@
 """Sizes given as one number or one for each dimension."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from graphc.errors import ShapeError
@@ -33,6 +33,11 @@ def ntuple(value: Any, n: int, name: str, what: str) -> tuple[int, ...]:
                 f"{type(item).__name__}"
             )
     return tuple(item.__index__() for item in given)
+
+
+def repeated(value: Any, n: int) -> tuple[Any, ...]:
+    """What modules keep of their arguments: anything iterable as it is, one value ``n`` times."""
+    return tuple(value) if isinstance(value, Iterable) else (value,) * n
 
 
 def batched(name: str, input: Tensor, spatial: int) -> tuple[Tensor, bool]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphc.nn import functional as F
-from graphc.nn.functional.arguments import Sizes
+from graphc.nn.functional.arguments import Sizes, repeated
 from graphc.nn.module import Module
 from graphc.tensor import Tensor
 
@@ -102,8 +102,7 @@ class _Pad(Module):
 
     def __init__(self, padding: Any) -> None:
         super().__init__()
-        given = tuple(padding) if isinstance(padding, (tuple, list)) else (padding,)
-        self.padding = given * (2 * self.spatial) if len(given) == 1 else given
+        self.padding = repeated(padding, 2 * self.spatial)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.pad(input, self.padding, self.mode)
@@ -196,19 +195,29 @@ class ReplicationPad3d(_Pad):
     spatial, mode = 3, "replicate"
 
 
-class CircularPad1d(_Pad):
+class _CircularPad(_Pad):
+    mode = "circular"
+
+    def forward(self, input: Tensor) -> Tensor:
+        n = self.spatial
+        if input.ndim not in (n + 1, n + 2):
+            raise ValueError(f"expected {n + 1}D or {n + 2}D input (got {input.ndim}D input)")
+        return super().forward(input)
+
+
+class CircularPad1d(_CircularPad):
     """The last dimension wrapped around."""
 
-    spatial, mode = 1, "circular"
+    spatial = 1
 
 
-class CircularPad2d(_Pad):
+class CircularPad2d(_CircularPad):
     """The last two dimensions wrapped around."""
 
-    spatial, mode = 2, "circular"
+    spatial = 2
 
 
-class CircularPad3d(_Pad):
+class CircularPad3d(_CircularPad):
     """The last three dimensions wrapped around."""
 
-    spatial, mode = 3, "circular"
+    spatial = 3
