@@ -44,7 +44,7 @@ def _check(
     if 0 in logs.shape:
         raise ShapeError("log_probs tensor must not be empty")
     _, batch, classes = logs.shape
-    if not 0 <= blank < classes:
+    if blank < 0 or (isinstance(classes, int) and blank >= classes):
         raise ShapeError("blank must be in label range")
     for lengths, name in ((steps, "input_lengths"), (counts, "target_lengths")):
         if lengths.dtype.is_floating_point or lengths.dtype.name == "bool":
@@ -111,7 +111,7 @@ def _log_sum(*terms: Array) -> Array:
 
 def _shifted(x: Array, by: int) -> Array:
     """States moved on; minus infinity comes in."""
-    moved = np.full(x.shape, -np.inf)
+    moved: Array = np.full(x.shape, -np.inf)
     if by >= 0:
         moved[:, by:] = x[:, : x.shape[1] - by]
     else:
@@ -127,7 +127,7 @@ def _emissions(logs: Array, paths: _Paths) -> Array:
 
 def _forward(emitted: Array, paths: _Paths) -> Array:
     """(T, N, states): the log-probability of all beginnings of paths that end there."""
-    begun = np.full(emitted.shape, -np.inf)
+    begun: Array = np.full(emitted.shape, -np.inf)
     begun[0, :, 0] = emitted[0, :, 0]
     if begun.shape[2] > 1:
         begun[0, :, 1] = np.where(paths.ends > 0, emitted[0, :, 1], -np.inf)
@@ -144,7 +144,7 @@ def _backward(emitted: Array, paths: _Paths) -> Array:
     last = (number == paths.ends[:, None]) | (number == paths.ends[:, None] - 1)
     from_here = np.zeros(paths.skips.shape, bool)
     from_here[:, :-2] = paths.skips[:, 2:]
-    left = np.full(emitted.shape, -np.inf)
+    left: Array = np.full(emitted.shape, -np.inf)
     after: Array = np.full(emitted.shape[1:], -np.inf)
     for t in reversed(range(len(emitted))):
         two_on = np.where(from_here, _shifted(after, -2), -np.inf)

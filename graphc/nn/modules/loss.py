@@ -34,8 +34,10 @@ class _Loss(Module):
     keywords: ClassVar[bool] = False
     lacks: ClassVar[tuple[str, ...]] = ()
     arguments: ClassVar[inspect.Signature] = inspect.Signature(
-        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
-        for name, default in (("size_average", None), ("reduce", None), ("reduction", "mean"))
+        [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
+            for name, default in (("size_average", None), ("reduce", None), ("reduction", "mean"))
+        ]
     )
     reduction: str
 

@@ -25,5 +25,5 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     start = 0
     for p in parameters:
         n = p.numel()
-        p.data = source[start : start + n].view_as(p).data
+        p.data = source[start : start + n].view_as(p).data  # type: ignore[attr-defined]
         start += n
