@@ -97,6 +97,7 @@ from graphc.modes import (
     no_grad,
     set_grad_enabled,
 )
+from graphc.nn.functional.recurrent import gru_cell, lstm_cell, rnn_relu_cell, rnn_tanh_cell
 from graphc.printing import get_printoptions, printoptions, set_printoptions
 from graphc.serialization import load, save
 from graphc.storage import TypedStorage, UntypedStorage
