@@ -37,6 +37,15 @@ from graphc.nn.modules.adaptive import (
     AdaptiveLogSoftmaxWithLoss,
 )
 from graphc.nn.modules.attention import MultiheadAttention
+from graphc.nn.modules.batchnorm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    SyncBatchNorm,
+)
 from graphc.nn.modules.container import (
     Container,
     ModuleDict,
@@ -52,6 +61,12 @@ from graphc.nn.modules.conv import (
     ConvTranspose1d,
     ConvTranspose2d,
     ConvTranspose3d,
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
 )
 from graphc.nn.modules.dropout import (
     AlphaDropout,
@@ -62,25 +77,20 @@ from graphc.nn.modules.dropout import (
     FeatureAlphaDropout,
 )
 from graphc.nn.modules.flatten import (
-    CircularPad1d,
-    CircularPad2d,
-    CircularPad3d,
-    ConstantPad1d,
-    ConstantPad2d,
-    ConstantPad3d,
     Flatten,
-    Fold,
-    ReflectionPad1d,
-    ReflectionPad2d,
-    ReflectionPad3d,
-    ReplicationPad1d,
-    ReplicationPad2d,
-    ReplicationPad3d,
     Unflatten,
+)
+from graphc.nn.modules.fold import (
+    Fold,
     Unfold,
-    ZeroPad1d,
-    ZeroPad2d,
-    ZeroPad3d,
+)
+from graphc.nn.modules.instancenorm import (
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
 )
 from graphc.nn.modules.linear import (
     Bilinear,
@@ -116,17 +126,27 @@ from graphc.nn.modules.loss import (
     TripletMarginWithDistanceLoss,
 )
 from graphc.nn.modules.normalization import (
-    BatchNorm1d,
-    BatchNorm2d,
-    BatchNorm3d,
     GroupNorm,
-    InstanceNorm1d,
-    InstanceNorm2d,
-    InstanceNorm3d,
     LayerNorm,
     LocalResponseNorm,
     RMSNorm,
-    SyncBatchNorm,
+)
+from graphc.nn.modules.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
 )
 from graphc.nn.modules.pooling import (
     AdaptiveAvgPool1d,
@@ -263,6 +283,18 @@ __all__ = [
     "LPPool3d",
     "LSTMCell",
     "LayerNorm",
+    "LazyBatchNorm1d",
+    "LazyBatchNorm2d",
+    "LazyBatchNorm3d",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
+    "LazyInstanceNorm1d",
+    "LazyInstanceNorm2d",
+    "LazyInstanceNorm3d",
     "LazyLinear",
     "LeakyReLU",
     "Linear",

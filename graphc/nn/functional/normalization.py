@@ -77,7 +77,7 @@ def batch_norm(
         return _row(
             "batch_norm_inference", input, running_mean, running_var, scale, shift, eps=float(eps)
         )
-    if running_mean is not None or running_var is not None:
+    if input.numel() and (running_mean is not None or running_var is not None):
         along = {"dims": tuple(d for d in range(input.ndim) if d != 1), "keepdim": False}
         seen = input.detach()
         _move(running_mean, _row("mean", seen, **along), momentum)

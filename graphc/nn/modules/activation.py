@@ -8,6 +8,7 @@ from graphc.functions.creation import empty
 from graphc.nn import functional as F
 from graphc.nn import init
 from graphc.nn.module import Module
+from graphc.nn.modules.attention import MultiheadAttention as MultiheadAttention
 from graphc.nn.parameter import Parameter
 from graphc.tensor import Tensor
 
@@ -32,12 +33,6 @@ class ReLU(_InPlace):
     """``max(x, 0)``."""
 
     function = staticmethod(F.relu)
-
-
-class ReLU6(_InPlace):
-    """``min(max(x, 0), 6)``."""
-
-    function = staticmethod(F.relu6)
 
 
 class SiLU(_InPlace):
@@ -237,6 +232,19 @@ class Hardtanh(Module):
 
     def extra_repr(self) -> str:
         return f"min_val={self.min_val}, max_val={self.max_val}" + _inplace(self.inplace)
+
+
+class ReLU6(Hardtanh):
+    """``min(max(x, 0), 6)``."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(0.0, 6.0, inplace)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.relu6(input, self.inplace)
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
 
 
 class Softplus(Module):

@@ -8,13 +8,14 @@ from graphc.nn import functional as F
 from graphc.nn import init
 from graphc.nn.functional.arguments import Sizes, ntuple
 from graphc.nn.module import Module
-from graphc.nn.parameter import Parameter
+from graphc.nn.modules.lazy import LazyModuleMixin
+from graphc.nn.parameter import Parameter, UninitializedParameter
 from graphc.tensor import Tensor
 
 _MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class _Convolution(Module):
+class _ConvNd(Module):
     """What all convolution layers share; subclasses set ``spatial``."""
 
     spatial = 0
@@ -56,14 +57,18 @@ class _Convolution(Module):
         self.output_padding = ntuple(output_padding, n, name, "output_padding")
         self.groups = groups
         self.padding_mode = padding_mode
-        ends = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
-        shape = (ends[0], ends[1] // groups, *self.kernel_size)
-        self.weight = Parameter(empty(shape, device=device, dtype=dtype))
+        self._reversed_padding_repeated_twice = self._amounts()
+        self.weight = Parameter(empty(self._weight_shape(), device=device, dtype=dtype))
         if bias:
             self.bias = Parameter(empty(out_channels, device=device, dtype=dtype))
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        ends = (self.out_channels, self.in_channels)
+        first, second = reversed(ends) if self.transposed else ends
+        return first, second // self.groups, *self.kernel_size
 
     def _padding(self, padding: Any, name: str) -> Any:
         if not isinstance(padding, str):
@@ -120,7 +125,7 @@ class _Convolution(Module):
         return ", ".join(parts)
 
 
-class _Forward(_Convolution):
+class _Conv(_ConvNd):
     def __init__(
         self,
         in_channels: int,
@@ -145,32 +150,33 @@ class _Forward(_Convolution):
         convolve = (F.conv1d, F.conv2d, F.conv3d)[self.spatial - 1]
         padding = self.padding
         if self.padding_mode != "zeros":
-            input = F.pad(input, self._amounts(), mode=self.padding_mode)
+            amounts = self._reversed_padding_repeated_twice
+            input = F.pad(input, amounts, mode=self.padding_mode)
             padding = 0
         return convolve(
             input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
         )
 
 
-class Conv1d(_Forward):
+class Conv1d(_Conv):
     """A convolution over (N, C, L)."""
 
     spatial = 1
 
 
-class Conv2d(_Forward):
+class Conv2d(_Conv):
     """A convolution over (N, C, H, W); ``weight`` is (out, in / groups, kH, kW)."""
 
     spatial = 2
 
 
-class Conv3d(_Forward):
+class Conv3d(_Conv):
     """A convolution over (N, C, D, H, W)."""
 
     spatial = 3
 
 
-class _Transposed(_Convolution):
+class _ConvTransposeNd(_ConvNd):
     transposed = True
 
     def __init__(
@@ -231,19 +237,131 @@ class _Transposed(_Convolution):
         return tuple(more)
 
 
-class ConvTranspose1d(_Transposed):
+class ConvTranspose1d(_ConvTransposeNd):
     """The gradient of :class:`Conv1d`; ``weight`` is (in, out / groups, k)."""
 
     spatial = 1
 
 
-class ConvTranspose2d(_Transposed):
+class ConvTranspose2d(_ConvTransposeNd):
     """The gradient of :class:`Conv2d`."""
 
     spatial = 2
 
 
-class ConvTranspose3d(_Transposed):
+class ConvTranspose3d(_ConvTransposeNd):
     """The gradient of :class:`Conv3d`."""
 
     spatial = 3
+
+
+class _LazyConvNd(LazyModuleMixin, _ConvNd):
+    """A convolution that takes ``in_channels`` from its first input."""
+
+    def _wait(self, out_channels: int, bias: bool, device: Any, dtype: Any) -> None:
+        """Puts parameters without a shape in the place of empty ones."""
+        self.weight = UninitializedParameter(device=device, dtype=dtype)
+        self.out_channels = out_channels
+        if bias:
+            self.bias = UninitializedParameter(device=device, dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        if self.in_channels and not self.has_uninitialized_params():
+            super().reset_parameters()
+
+    def initialize_parameters(self, input: Tensor, *_args: Any, **_kwargs: Any) -> None:
+        if not self.has_uninitialized_params():
+            return
+        n = self.spatial
+        if input.ndim not in (n + 1, n + 2):
+            raise RuntimeError(
+                f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to "
+                f"{type(self).__name__}, but got input of size: {input.shape}"
+            )
+        self.in_channels = int(input.shape[input.ndim - n - 1])
+        if self.in_channels % self.groups:
+            raise ValueError("in_channels must be divisible by groups")
+        self.weight.materialize(self._weight_shape())
+        if self.bias is not None:
+            self.bias.materialize((self.out_channels,))
+        self.reset_parameters()
+
+
+class _LazyConv(_LazyConvNd):
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Any = 0,
+        dilation: Sizes = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        # Bias is false: the place for one is made below.
+        super().__init__(
+            0, 0, kernel_size, stride, padding, dilation, groups, False, padding_mode, device,
+            dtype,
+        )  # fmt: skip
+        self._wait(out_channels, bias, device, dtype)
+
+
+class _LazyConvTranspose(_LazyConvNd):
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes = 0,
+        output_padding: Sizes = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Sizes = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            0, 0, kernel_size, stride, padding, output_padding, groups, False, dilation,
+            padding_mode, device, dtype,
+        )  # fmt: skip
+        self._wait(out_channels, bias, device, dtype)
+
+
+class LazyConv1d(_LazyConv, Conv1d):  # type: ignore[misc]
+    """:class:`Conv1d` with ``in_channels`` from the first input."""
+
+    cls_to_become = Conv1d
+
+
+class LazyConv2d(_LazyConv, Conv2d):  # type: ignore[misc]
+    """:class:`Conv2d` with ``in_channels`` from the first input."""
+
+    cls_to_become = Conv2d
+
+
+class LazyConv3d(_LazyConv, Conv3d):  # type: ignore[misc]
+    """:class:`Conv3d` with ``in_channels`` from the first input."""
+
+    cls_to_become = Conv3d
+
+
+class LazyConvTranspose1d(_LazyConvTranspose, ConvTranspose1d):  # type: ignore[misc]
+    """:class:`ConvTranspose1d` with ``in_channels`` from the first input."""
+
+    cls_to_become = ConvTranspose1d
+
+
+class LazyConvTranspose2d(_LazyConvTranspose, ConvTranspose2d):  # type: ignore[misc]
+    """:class:`ConvTranspose2d` with ``in_channels`` from the first input."""
+
+    cls_to_become = ConvTranspose2d
+
+
+class LazyConvTranspose3d(_LazyConvTranspose, ConvTranspose3d):  # type: ignore[misc]
+    """:class:`ConvTranspose3d` with ``in_channels`` from the first input."""
+
+    cls_to_become = ConvTranspose3d
