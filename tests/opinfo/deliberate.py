@@ -98,6 +98,13 @@ ENTRIES: tuple[Entry, ...] = (
         "PyTorch's gradient is that of the places written to, and 0 at the others: the reverse",
     ),
     Entry(
+        "nn.functional.linear_cross_entropy",
+        "second",
+        "float64",
+        "options=Linear",
+        "PyTorch's options that save memory take the second gradient away: it is 0, or an error",
+    ),
+    Entry(
         "narrow_copy",
         "forms",
         "int64|bool",

@@ -46,6 +46,11 @@ def _writing(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return in_place
 
 
+def _kept(input: Tensor, inplace: bool) -> Tensor:
+    """What an activation of several steps computes with: their gradients read it afterwards."""
+    return apply(OPS["clone"], (input,), {}) if inplace and input._tracked() else input
+
+
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """``max(input, 0)``, elementwise."""
     return _done("relu", input, apply(OPS["relu"], (input,), {}), inplace)
@@ -153,7 +158,8 @@ _SELU_SCALE = 1.0507009873554804934193349852946
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """The self-normalising :func:`elu` of Klambauer et al. (2017)."""
-    result = apply(OPS["mul"], (elu(input, _SELU_ALPHA), _SELU_SCALE), {})
+    stretched = elu(_kept(input, inplace), _SELU_ALPHA)
+    result = apply(OPS["mul"], (stretched, _SELU_SCALE), {})
     return _done("selu", input, result, inplace)
 
 
@@ -229,8 +235,9 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x * relu6(x + 3) / 6``."""
     _floating("hardswish_cpu", input)
-    gate = relu6(apply(OPS["add"], (input, 3), {}))
-    product = apply(OPS["mul"], (input, gate), {})
+    kept = _kept(input, inplace)
+    gate = relu6(apply(OPS["add"], (kept, 3), {}))
+    product = apply(OPS["mul"], (kept, gate), {})
     return _done("hardswish", input, apply(OPS["div"], (product, 6), {}), inplace)
 
 

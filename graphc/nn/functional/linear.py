@@ -11,6 +11,7 @@ from graphc.ops import OPS
 from graphc.tensor import Tensor, apply
 
 
+@tensor_function(method=False, public=False, out=True)
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input @ weight.T + bias`` over the last dimension; ``weight`` is (out, in).
 

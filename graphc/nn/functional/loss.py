@@ -158,9 +158,15 @@ def nll_loss(
     IndexError for a class outside the range.
     """
     reduction = chosen(size_average, reduce, reduction)
+    _check_scores("nll_loss_out_frame", input)
     operands = (input, target) if weight is None else (input, target, weight)
     attrs = {"ignore_index": int(ignore_index), "reduction": reduction}
     return apply(OPS["nll_loss"], operands, attrs)
+
+
+def _check_scores(kernel: str, input: Tensor) -> None:
+    if not input.dtype.is_floating_point:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{input.dtype.type_name}'")
 
 
 def cross_entropy(
@@ -181,6 +187,7 @@ def cross_entropy(
     reduction = chosen(size_average, reduce, reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    _check_scores("log_softmax_lastdim_kernel_impl", input)
     axis = 0 if input.ndim == 1 else 1
     if tuple(target.shape) == tuple(input.shape) and target.dtype.is_floating_point:
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis)

@@ -50,8 +50,10 @@ class _Loss(Module):
             if cls.keywords:
                 kept = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in kept]
             cls.arguments = inspect.Signature(kept)
-        if "__init__" not in vars(cls):
-            cls.__signature__ = cls.arguments  # type: ignore[attr-defined]  # what help() shows
+        own = inspect.signature(cls.__init__)
+        passing = any(p.kind is p.VAR_POSITIONAL for p in own.parameters.values())
+        shown = cls.arguments if passing else own.replace(parameters=[*own.parameters.values()][1:])
+        cls.__signature__ = shown  # type: ignore[attr-defined]  # what help() shows
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
