@@ -270,11 +270,6 @@ class Op:
         return self.put is not None
 
     @cached_property
-    def makes_memory(self) -> bool:
-        """Whether results are new memory in row-major order (pointwise ones keep the operands')."""
-        return self.put is None and not isinstance(self.lower, Scalar)
-
-    @cached_property
     def saves(self) -> tuple[bool, ...]:
         """Which of (y, x0, x1, ...) the gradient reads; the last entry repeats for varargs."""
         if self.vjp is None:

@@ -16,9 +16,10 @@ import numpy as np
 from graphc import dtypes
 from graphc.device import device as Device
 from graphc.errors import TraceError, located
-from graphc.ir import CPU, Arithmetic, Attrs, Node, Op, Scalar, TensorType, infer_type
+from graphc.ir import CPU, Arithmetic, Attrs, Decompose, Node, Op, TensorType, infer_type
 from graphc.modes import MODES
 from graphc.ops import OPS
+from graphc.ops.elementwise import is_elementwise
 from graphc.tape import Storage, TapeNode, ending_node, leaf_node, record
 
 View = tuple[tuple[Op, Attrs], ...]
@@ -567,9 +568,8 @@ def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
             raise located(error, op.name, *tensors) from None
         if type(value) is not np.ndarray:
             value = np.asarray(value)
-        strided = op.put is None and not value.flags.c_contiguous
-        if strided and (op.makes_memory or any(_spread(x) for x in values)):
-            value = np.ascontiguousarray(value)
+        if op.put is None and (not value.flags.c_contiguous or isinstance(op.lower, Decompose)):
+            value = _placed(value, op, values, [t._type for t in tensors], attrs)
     else:
         tensors = [trace.twin(t) for t in tensors]
         value = trace.apply(op, [t._current() for t in tensors], attrs)
@@ -577,10 +577,12 @@ def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
     result: Tensor = Tensor._make(value, type_)
     if trace is not None:
         trace.results.append(weakref.ref(result))
-        if isinstance(op.lower, Scalar) and not all(t._in_order() for t in tensors):
+        if not all(t._in_order() for t in tensors) and is_elementwise(
+            op, [t._type for t in tensors], attrs
+        ):
             layouts = [t._layout() for t in tensors]
             if not any(map(_spread, layouts)):
-                result._shadow_array = _alike(layouts, type_.dtype)
+                result._shadow_array = _alike(layouts, type_.dtype.numpy)
     if op.put is not None and tensors:
         _link(result, tensors[0], op, attrs)
     if MODES.grad and op.vjp is not None and type_.dtype.is_floating_point:
@@ -591,18 +593,34 @@ def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
     return result
 
 
+def _placed(
+    value: Array, op: Op, values: Sequence[Array], types: Sequence[TensorType], attrs: Attrs
+) -> Array:
+    """New memory in the order that a result has: its operands', or row-major order."""
+    if value.flags.c_contiguous and all(x.flags.c_contiguous for x in values):
+        return value
+    if any(map(_spread, values)) or not is_elementwise(op, types, attrs):
+        return np.ascontiguousarray(value)
+    if isinstance(op.lower, Decompose):
+        wanted = _alike(values, value.dtype)
+        if wanted.strides != value.strides:
+            wanted[...] = value
+            return wanted
+    return value
+
+
 def _spread(layout: Array) -> bool:
     """Whether a dimension repeats what is in memory once; no order follows from such a layout."""
     return any(step == 0 and n > 1 for step, n in zip(layout.strides, layout.shape, strict=True))
 
 
-def _alike(layouts: Sequence[Array], dtype: dtypes.dtype) -> Array:
+def _alike(layouts: Sequence[Array], dtype: np.dtype[Any]) -> Array:
     """Memory laid out as NumPy lays out a pointwise result of these: in the order of theirs."""
     made = np.nditer(  # type: ignore[call-overload]
         [*layouts, None],
         flags=["zerosize_ok"],
         op_flags=[["readonly"]] * len(layouts) + [["writeonly", "allocate"]],
-        op_dtypes=[*(x.dtype for x in layouts), dtype.numpy],
+        op_dtypes=[*(x.dtype for x in layouts), dtype],
         order="K",
     )
     result: Array = made.operands[-1]

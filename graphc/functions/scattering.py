@@ -66,11 +66,20 @@ def _entries(name: str, input: Tensor, dim: int, index: Tensor, src: Any) -> Any
     return data, places, _cropped(values, tuple(places.shape)), axis
 
 
+def _untouched(input: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
+    """A copy into which nothing is written; where ``src`` is on the tape, so is the result."""
+    normalise_dim(dim, input.ndim)
+    if not isinstance(src, Tensor) or src.dtype is not input.dtype:
+        return apply(OPS["clone"], (input,), {})
+    data, values = reshaped(input, (input.numel(),)), reshaped(src, (src.numel(),))[:0]
+    places = cast(reshaped(index, (0,)), dtypes.int64)
+    return reshaped(_put(data, places, values, 0, True), tuple(input.shape))
+
+
 def _scattered(row: str, name: str, input: Tensor, dim: int, index: Tensor, src: Any,
                **attrs: Any) -> Tensor:  # fmt: skip
     if not index.numel():
-        normalise_dim(dim, input.ndim)
-        return apply(OPS["clone"], (input,), {})
+        return _untouched(input, dim, index, src)
     data, places, values, axis = _entries(name, input, dim, index, src)
     result = apply(OPS[row], (data, places, values), {"dim": axis, **attrs})
     return result if input.ndim else reshaped(result, ())
@@ -173,8 +182,7 @@ def scatter_reduce(
             f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}."
         )
     if not index.numel():
-        normalise_dim(dim, input.ndim)
-        return apply(OPS["clone"], (input,), {})
+        return _untouched(input, dim, index, src)
     data, places, values, axis = _entries("scatter", input, dim, index, src)
     result = _reduced(reduce, data, places, values, axis, include_self)
     return result if input.ndim else reshaped(result, ())

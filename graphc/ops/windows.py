@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc import dtypes
 from graphc.errors import ShapeError
 from graphc.ir import Decompose, IndexMap, Op, Sample, Source, TensorType, register
 from graphc.kernel import Condition, Divisible, InRange
@@ -107,6 +108,9 @@ def _window_put(base: Any, value: Any, **attrs: Any) -> Any:
                 "operation."
             )
     shape = tuple(base.shape)
+    if base.dtype is dtypes.bool:  # truth values are joined as numbers
+        numbers = [row.cast(x, dtype=dtypes.uint8) for x in (base, value)]
+        return row.cast(_window_put(*numbers, **attrs), dtype=dtypes.bool)
     written = row.fold(full_like(value, 1), shape=shape, **attrs)
     return row.where(row.ne(written, 0), row.fold(value, shape=shape, **attrs), base)
 

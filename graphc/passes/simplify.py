@@ -495,6 +495,17 @@ _VIEWS = (
 # ------------------------------------------------------------------------------------ reductions
 
 
+_OF_NOTHING: dict[str, Number] = {"sum": 0, "prod": 1, "any": False, "all": True, "contract": 0}
+
+
+def _of_nothing(node: Node) -> Node | None:
+    """Nothing is evaluated then: not even an index that would be out of range."""
+    if 0 in node.shape or all(0 not in x.shape for x in node.inputs):
+        return None
+    value = _OF_NOTHING[node.op.name]
+    return full(node, float(value) if is_float(node) else value)
+
+
 def _joined(node: Node) -> Int:
     return product(node.inputs[0].shape[d] for d in node.attrs["dims"])
 
@@ -568,6 +579,7 @@ _REDUCTIONS = (
         _reduce_nothing,
         "prod(x over one element) -> x, sum(...) -> x + 0.0",
     ),
+    Rule("of-nothing", tuple(_OF_NOTHING), _of_nothing, "sum(empty) -> 0, prod(empty) -> 1, ..."),
     Rule("sum-of-expand", ("sum",), _sum_of_expand, "sum(expand(x, n)) -> sum(x) * n, n = 2^k"),
     Rule("sum-of-full", ("sum",), _sum_of_full, "sum(full(c, n)) -> full(c n), exact integers"),
     Rule(

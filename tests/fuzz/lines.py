@@ -164,7 +164,7 @@ LINES: list[Line] = [
         torch.sign({a})
         torch.sort({a}, {d}).values
         {a}.sort(descending=True)[0]
-        torch.topk({a}, 1, {d}).values
+        torch.topk({a}.detach(), 1, {d}).values
         {a}.cummax({d}).values
         torch.remainder({a}, 0.75)
         torch.fmod({a}, 0.75)
