@@ -39,12 +39,12 @@ class Beta(ExponentialFamily):
 
     @property
     def mean(self) -> Tensor:
-        return self.concentration1 / (self.concentration1 + self.concentration0)  # type: ignore[no-any-return]
+        return self.concentration1 / (self.concentration1 + self.concentration0)
 
     @property
     def variance(self) -> Tensor:
         a, b = self.concentration1, self.concentration0
-        return a * b / ((a + b).square() * (a + b + 1))  # type: ignore[no-any-return]
+        return a * b / ((a + b).square() * (a + b + 1))
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         return self._dirichlet.rsample(sample_shape).select(-1, 0)

@@ -77,35 +77,40 @@ def _lower(constraint: Any) -> Transform:
     return _positive(constraint) if zero else _above(constraint)
 
 
-for _registry in (biject_to, transform_to):
+def _fill(registry: ConstraintRegistry) -> None:
+    """The rules that both registries have; sets made of others ask for the rules of these."""
 
-    def _independent(constraint: Any, registry: Any = _registry) -> Transform:
+    def independent(constraint: Any) -> Transform:
         base = registry(constraint.base_constraint)
         return transforms.IndependentTransform(base, constraint.reinterpreted_batch_ndims)
 
-    def _cat(constraint: Any, registry: Any = _registry) -> Transform:
+    def cat(constraint: Any) -> Transform:
         parts = [registry(c) for c in constraint.cseq]
         return transforms.CatTransform(parts, constraint.dim, constraint.lengths)
 
-    def _stack(constraint: Any, registry: Any = _registry) -> Transform:
+    def stack(constraint: Any) -> Transform:
         return transforms.StackTransform([registry(c) for c in constraint.cseq], constraint.dim)
 
-    for _kind, _factory in {
-        type(constraints.real): lambda _: transforms.identity_transform,
-        constraints.independent: _independent,
-        type(constraints.positive): _lower,
-        type(constraints.nonnegative): _lower,
-        type(constraints.less_than(0)): _below,
-        type(constraints.unit_interval): _between,
-        type(constraints.half_open_interval(0, 1)): _between,
-        type(constraints.lower_cholesky): lambda _: transforms.LowerCholeskyTransform(),
-        type(constraints.positive_definite): lambda _: transforms.PositiveDefiniteTransform(),
-        type(constraints.positive_semidefinite): lambda _: transforms.PositiveDefiniteTransform(),
-        type(constraints.corr_cholesky): lambda _: transforms.CorrCholeskyTransform(),
-        constraints.cat: _cat,
-        constraints.stack: _stack,
-    }.items():
-        _registry.register(_kind, _factory)
+    rules: list[tuple[Any, Factory]] = [
+        (constraints.real, lambda _: transforms.identity_transform),
+        (constraints.independent, independent),
+        (constraints.positive, _lower),
+        (constraints.nonnegative, _lower),
+        (constraints.less_than(0), _below),
+        (constraints.unit_interval, _between),
+        (constraints.half_open_interval(0, 1), _between),
+        (constraints.lower_cholesky, lambda _: transforms.LowerCholeskyTransform()),
+        (constraints.positive_definite, lambda _: transforms.PositiveDefiniteTransform()),
+        (constraints.positive_semidefinite, lambda _: transforms.PositiveDefiniteTransform()),
+        (constraints.corr_cholesky, lambda _: transforms.CorrCholeskyTransform()),
+        (constraints.cat, cat),
+        (constraints.stack, stack),
+    ]
+    for constraint, factory in rules:
+        registry.register(constraint, factory)
 
+
+_fill(biject_to)
+_fill(transform_to)
 biject_to.register(constraints.simplex, lambda _: transforms.StickBreakingTransform())
 transform_to.register(constraints.simplex, lambda _: transforms.SoftmaxTransform())

@@ -23,7 +23,7 @@ class Constraint:
     is_discrete: Any = False
     event_dim: Any = 0
 
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         """Whether each event lies in the set: bool, of the shape without the event dimensions."""
         raise NotImplementedError
 
@@ -59,7 +59,7 @@ class _Dependent(Constraint):
     def __call__(self, **known: Any) -> "_Dependent":
         return _Dependent(**{**self._known, **known})
 
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         del value
         raise ValueError("Cannot determine validity of dependent constraint")
 
@@ -108,7 +108,7 @@ class _IndependentConstraint(Constraint):
     def event_dim(self) -> Any:  # type: ignore[override]
         return self.base_constraint.event_dim + self.reinterpreted_batch_ndims
 
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         result = self.base_constraint.check(value)
         if result.ndim < self.reinterpreted_batch_ndims:
             raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {value.ndim}")
@@ -132,7 +132,7 @@ class MixtureSameFamilyConstraint(Constraint):
     def event_dim(self) -> Any:  # type: ignore[override]
         return self.base_constraint.event_dim
 
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         if value.ndim < self.event_dim:
             raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {value.ndim}")
         result = self.base_constraint.check(value.unsqueeze(-1 - self.event_dim))
@@ -171,7 +171,7 @@ class _Cat(_Parts):
     def event_dim(self) -> Any:  # type: ignore[override]
         return max(c.event_dim for c in self.cseq)
 
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         checks, start = [], 0
         for constraint, length in zip(self.cseq, self.lengths, strict=True):
             checks.append(constraint.check(value.narrow(self.dim, start, length)))
@@ -187,7 +187,7 @@ class _Stack(_Parts):
         inner = max(c.event_dim for c in self.cseq)
         return inner + 1 if self.dim + inner < 0 else inner
 
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         slices = [value.select(self.dim, i) for i in range(value.shape[self.dim])]
         checks = [c.check(part) for part, c in zip(slices, self.cseq, strict=True)]
         return stacked(checks, self.dim)
@@ -199,12 +199,12 @@ class _Stack(_Parts):
 class _Boolean(Constraint):
     is_discrete = True
 
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         return (value == 0) | (value == 1)
 
 
 class _Real(Constraint):
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         return value == value
 
 
@@ -216,7 +216,7 @@ class _Bounded(Constraint):
     def __init__(self, **bounds: Any) -> None:
         vars(self).update(bounds)
 
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         given = vars(self)
         checks = []
         if "lower_bound" in given:
@@ -268,14 +268,14 @@ class _OneHot(Constraint):
     is_discrete = True
     event_dim = 1
 
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         return ((value == 0) | (value == 1)).all(-1) & (value.sum(-1) == 1)
 
 
 class _Simplex(Constraint):
     event_dim = 1
 
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         return (value >= 0).all(-1) & ((value.sum(-1) - 1).abs() < 1e-6)
 
 
@@ -286,7 +286,7 @@ class _Multinomial(Constraint):
     def __init__(self, upper_bound: Any) -> None:
         self.upper_bound = upper_bound
 
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         return (value >= 0).all(-1) & (value.sum(-1) <= self.upper_bound)
 
     def _bounds(self) -> str:
@@ -299,18 +299,18 @@ class _Multinomial(Constraint):
 class _LowerTriangular(Constraint):
     event_dim = 2
 
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         return _all_of(value.tril() == value, 2)
 
 
 class _LowerCholesky(_LowerTriangular):
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         positive = (value.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
         return super().check(value) & positive
 
 
 class _CorrCholesky(_LowerCholesky):
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         tolerance = dtypes.finfo(value.dtype).eps * value.shape[-1] * 10
         lengths = norm(value.detach(), dim=-1)
         return super().check(value) & ((lengths - 1).abs() <= tolerance).all(-1)
@@ -319,20 +319,20 @@ class _CorrCholesky(_LowerCholesky):
 class _Square(Constraint):
     event_dim = 2
 
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         square = value.shape[-2] == value.shape[-1]
         return full(value.shape[:-2], square, dtype=dtypes.bool_)
 
 
 class _Symmetric(_Square):
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         if value.shape[-2] != value.shape[-1]:
             return super().check(value)
         return _all_of(isclose(value, value.mT, atol=1e-6), 2)
 
 
 class _PositiveSemidefinite(_Symmetric):
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         symmetric = super().check(value)
         if value.shape[-2] != value.shape[-1]:
             return symmetric
@@ -340,7 +340,7 @@ class _PositiveSemidefinite(_Symmetric):
 
 
 class _PositiveDefinite(_Symmetric):
-    def check(self, value: Tensor) -> Tensor:
+    def check(self, value: Any) -> Any:
         symmetric = super().check(value)
         if value.shape[-2] != value.shape[-1]:
             return symmetric

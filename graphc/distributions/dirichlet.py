@@ -37,9 +37,10 @@ class Dirichlet(ExponentialFamily):
     def mode(self) -> Tensor:
         above = (self.concentration - 1).clamp(min=0.0)
         peak = above / above.sum(-1, True)
-        largest = one_hot(self.concentration.argmax(-1), self.concentration.shape[-1])
+        # Where all are below 1, every corner is a mode: as in PyTorch, the first.
+        corner = one_hot(peak.argmax(-1), peak.shape[-1])
         flat = (self.concentration < 1).all(-1, keepdim=True)
-        return where(flat, largest.to(peak.dtype), peak)
+        return where(flat, corner.to(peak.dtype), peak)
 
     @property
     def variance(self) -> Tensor:

@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphc.distributions import constraints
 from graphc.distributions.parameters import broadcast_all, lazy_property, values_known
@@ -27,6 +27,10 @@ class Distribution:
     arg_constraints: ClassVar[Any]
     support: Any
     _validate_args: bool = __debug__
+
+    if TYPE_CHECKING:  # parameters are kept by name
+
+        def __getattr__(self, name: str) -> Any: ...
 
     @staticmethod
     def set_default_validate_args(value: bool) -> None:

@@ -1,5 +1,7 @@
 """Exponential families: densities ``exp(t(x) . theta - F(theta) + k(x))``."""
 
+from typing import Any
+
 from graphc.autograd import grad
 from graphc.distributions.distribution import Distribution
 from graphc.distributions.parameters import sum_rightmost
@@ -30,7 +32,7 @@ class ExponentialFamily(Distribution):
         with enable_grad():
             theta = tuple(p.detach().requires_grad_() for p in self._natural_params)
             normaliser = self._log_normalizer(*theta)
-            slopes = grad(normaliser.sum(), theta, create_graph=True)
+            slopes: Any = grad(normaliser.sum(), theta, create_graph=True)
         return theta, slopes, normaliser
 
     def entropy(self) -> Tensor:

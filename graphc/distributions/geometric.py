@@ -45,7 +45,7 @@ class Geometric(Odds):
 
     def log_prob(self, value: Tensor) -> Tensor:
         value, probs = broadcast_all(self._checked(value), self.probs)
-        failing = where((probs == 1) & (value == 0), 0.0, probs)
+        failing = where(probs.eq(1) & value.eq(0), 0.0, probs)
         return value * (-failing).log1p() + probs.log()
 
     def entropy(self) -> Tensor:

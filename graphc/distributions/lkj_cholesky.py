@@ -34,10 +34,11 @@ class LKJCholesky(Distribution):
             )
         self.dim = dim
         (self.concentration,) = broadcast_all(concentration)
-        # The squared length of row i but for its diagonal; row 0 has nothing else.
+        # The squared length of row i but for its diagonal follows Beta(i / 2, ...); row 0 has
+        # nothing else. (PyTorch draws from Beta(i - 1 / 2, ...), which is another law for i > 1.)
         row = (arange(dim, dtype=self.concentration.dtype) - 1).clamp(min=0)
         first = self.concentration.unsqueeze(-1) + 0.5 * (dim - 2) - 0.5 * row
-        self._beta = Beta(row + 0.5, first, validate_args=False)
+        self._beta = Beta(0.5 * row + 0.5, first, validate_args=False)
         super().__init__(self.concentration.shape, (dim, dim), validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:

@@ -40,7 +40,7 @@ class MixtureSameFamily(Distribution):
                     f"`mixture_distribution.batch_shape` ({own}) is not compatible with "
                     f"`component_distribution.batch_shape`({batch})"
                 )
-        count, found = mixture_distribution._num_events, component_distribution.batch_shape[-1]
+        count, found = mixture_distribution.logits.shape[-1], component_distribution.batch_shape[-1]
         if count != found:
             raise ValueError(
                 f"`mixture_distribution component` ({count}) does not equal "
@@ -76,7 +76,7 @@ class MixtureSameFamily(Distribution):
     def _weights(self) -> Tensor:
         """Probabilities of the components, with dimensions for the events behind them."""
         probs = self._mixture_distribution.probs
-        return probs.reshape(*probs.shape, *(1,) * self._event_ndims)  # type: ignore[no-any-return]
+        return probs.reshape(*probs.shape, *(1,) * self._event_ndims)
 
     @property
     def mean(self) -> Tensor:

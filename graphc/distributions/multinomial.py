@@ -60,7 +60,7 @@ class Multinomial(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         logits, value = broadcast_all(self.logits, self._checked(value))
         ways = (value.sum(-1) + 1).lgamma() - (value + 1).lgamma().sum(-1)
-        possible = where((value == 0) & (logits == -math.inf), 0.0, logits)
+        possible = where(value.eq(0) & logits.eq(-math.inf), 0.0, logits)
         return ways + (possible * value).sum(-1)
 
     def entropy(self) -> Tensor:

@@ -29,8 +29,8 @@ def broadcast_all(*values: Any) -> list[Tensor]:
     """
     if not all(isinstance(value, (Tensor, int, float)) for value in values):
         raise ValueError(
-            "Input arguments must all be instances of Number, Tensor or objects implementing "
-            "__torch_function__."
+            "Input arguments must all be instances of Number, graphc.Tensor or objects "
+            "implementing __torch_function__."
         )
     dtype = next((v.dtype for v in values if is_tensor(v)), dtypes.get_default_dtype())
     return list(broadcast_tensors(*(as_parameter(value, dtype) for value in values)))
@@ -39,7 +39,7 @@ def broadcast_all(*values: Any) -> list[Tensor]:
 def as_parameter(value: Any, dtype: dtypes.dtype) -> Tensor:
     """A number as a tensor of a dtype; a tensor as it is."""
     if is_tensor(value):
-        return value  # type: ignore[no-any-return]
+        return value
     return cast(value, dtype) if isinstance(value, Tensor) else full((), value, dtype=dtype)
 
 

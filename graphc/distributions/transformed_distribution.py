@@ -25,12 +25,10 @@ class TransformedDistribution(Distribution):
         self.transforms: list[Transform] = (
             [transforms] if isinstance(transforms, Transform) else transforms
         )
-        if not isinstance(self.transforms, list) or not all(
-            isinstance(t, Transform) for t in self.transforms
-        ):
-            raise ValueError(
-                f"transforms must be a Transform or list of Transforms, but was {transforms}"
-            )
+        if not isinstance(self.transforms, list):
+            raise ValueError(f"transforms must be a Transform or list, but was {transforms}")
+        if not all(isinstance(t, Transform) for t in self.transforms):
+            raise ValueError("transforms must be a Transform or a list of Transforms")
         base, own_dims = base_distribution, len(base_distribution.event_shape)
         shape = Size((*base.batch_shape, *base.event_shape))
         whole = ComposeTransform(self.transforms)
@@ -95,7 +93,7 @@ class TransformedDistribution(Distribution):
             result = result - sum_rightmost(grown, dims - transform.domain.event_dim)
             y = x
         own = self.base_dist.log_prob(y)
-        return result + sum_rightmost(own, dims - len(self.base_dist.event_shape))  # type: ignore[no-any-return]
+        return result + sum_rightmost(own, dims - len(self.base_dist.event_shape))
 
     def _in_order(self, probability: Tensor) -> Tensor:
         """A falling transform exchanges the two tails."""

@@ -1,11 +1,11 @@
 """The uniform distribution."""
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 from graphc.distributions import constraints
 from graphc.distributions.distribution import Distribution
-from graphc.distributions.parameters import filled, values_known
+from graphc.distributions.parameters import filled
 from graphc.tensor import Tensor
 
 
@@ -15,17 +15,17 @@ class Uniform(Distribution):
     Raises ValueError when ``low`` is not below ``high``.
     """
 
-    arg_constraints: ClassVar[Any] = {
-        "low": constraints.dependent(is_discrete=False, event_dim=0),
-        "high": constraints.dependent(is_discrete=False, event_dim=0),
-    }
     has_rsample = True
 
     def __init__(self, low: Any, high: Any, validate_args: bool | None = None) -> None:
         self._broadcast(validate_args, low=low, high=high)
-        looked_at = self._validate_args and values_known(self.low, self.high)
-        if looked_at and not bool((self.low < self.high).all()):
-            raise ValueError("Uniform is not defined when low>= high")
+
+    @property
+    def arg_constraints(self) -> Any:  # type: ignore[override]
+        return {
+            "low": constraints.less_than(self.high),
+            "high": constraints.greater_than(self.low),
+        }
 
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> Any:

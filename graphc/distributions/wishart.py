@@ -56,20 +56,20 @@ class Wishart(Scaled, ExponentialFamily):
 
     @property
     def mean(self) -> Tensor:
-        return self.df[..., None, None] * self.covariance_matrix  # type: ignore[no-any-return]
+        return self.df[..., None, None] * self.covariance_matrix
 
     @property
     def mode(self) -> Tensor:
         factor = self.df - self._event_shape[-1] - 1
         positive = where(factor > 0, factor, math.nan)
-        return positive[..., None, None] * self.covariance_matrix  # type: ignore[no-any-return]
+        return positive[..., None, None] * self.covariance_matrix
 
     @property
     def variance(self) -> Tensor:
         matrix = self.covariance_matrix
         diagonal = matrix.diagonal(dim1=-2, dim2=-1)
         products = diagonal.unsqueeze(-1) * diagonal.unsqueeze(-2)
-        return self.df[..., None, None] * (matrix.square() + products)  # type: ignore[no-any-return]
+        return self.df[..., None, None] * (matrix.square() + products)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         n = self._event_shape[-1]
@@ -90,7 +90,7 @@ class Wishart(Scaled, ExponentialFamily):
         n, df = self._event_shape[-1], self.df
         log_det = slogdet(value).logabsdet
         trace = (self.precision_matrix * value).sum((-2, -1))  # both are symmetric
-        return (df - n - 1) / 2 * log_det - trace / 2 - self._log_normaliser()  # type: ignore[no-any-return]
+        return (df - n - 1) / 2 * log_det - trace / 2 - self._log_normaliser()
 
     def entropy(self) -> Tensor:
         n, df = self._event_shape[-1], self.df

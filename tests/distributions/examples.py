@@ -79,8 +79,8 @@ _add(
 )
 _add(
     "GeneralizedPareto",
-    lambda t, d: d.GeneralizedPareto(
-        tensor(t, 0.0, 1.0, -1.0), tensor(t, 1.0, 2.0, 0.5), tensor(t, 0.2, -0.4, 0.0)
+    lambda t, d: d.GeneralizedPareto(  # PyTorch's takes no other dtype
+        t.tensor([0.0, 1.0, -1.0]), t.tensor([1.0, 2.0, 0.5]), t.tensor([0.2, -0.4, 0.0])
     ),
 )
 _add(

@@ -8,7 +8,6 @@ import pytest
 
 import graphc
 from graphc import distributions
-
 from tests.distributions.examples import CASES, EXAMPLES, IDS
 
 torch = pytest.importorskip("torch")
@@ -46,17 +45,17 @@ def same(call: Any, own: Any, theirs: Any, rtol: float = 1e-7) -> None:
     """Equal results; or both raise."""
     try:
         wanted = call(theirs)
-    except (NotImplementedError, AttributeError) as error:
-        with pytest.raises((NotImplementedError, AttributeError)):
+    except NotImplementedError:
+        with pytest.raises(NotImplementedError):
             call(own)
-        del error
+        return
+    except AttributeError:  # of an expanded Multinomial, whose entropy PyTorch forgets
+        assert type(own).__name__ == "Multinomial"
         return
     assert_same(call(own), wanted, rtol)
 
 
-# PyTorch's Kumaraswamy.mode takes the logarithm of a negative number; its Wishart raises for ...
-WRONG = {("Kumaraswamy", "mode")}
-SINGLE = {"float32": 2e-5}
+WRONG = {("Kumaraswamy", "mode")}  # PyTorch takes the logarithm of a negative number
 
 
 @pytest.mark.parametrize(("name", "number"), CASES, ids=IDS)
@@ -70,7 +69,8 @@ def test_shapes_words_and_moments(name: str, number: int) -> None:
     assert words == repr(theirs)
     assert repr(own.support).split("(")[0] == repr(theirs.support).split("(")[0]
     assert own.support.event_dim == theirs.support.event_dim
-    rtol = 1e-6 if array(drawn(theirs)).dtype == np.float64 else 1e-5
+    exact = array(drawn(theirs)).dtype == np.float64 and name != "VonMises"
+    rtol = 1e-6 if exact else 1e-4
     for attribute in ("mean", "mode", "variance", "stddev"):
         if (name, attribute) not in WRONG:
             same(lambda d, a=attribute: getattr(d, a), own, theirs, rtol)
@@ -158,7 +158,6 @@ PARAMETERS: dict[str, Any] = {
     "Weibull": ([0.7, 3.0], [0.5, 2.0]),
     "Pareto": ([0.7, 3.0], [0.5, 2.0]),
     "StudentT": ([0.7, 3.0], [0.5, 2.0], [1.0, 2.0]),
-    "GeneralizedPareto": ([0.7, 3.0], [0.5, 2.0], [0.3, -0.2]),
     "Exponential": ([0.7, 3.0],),
     "Chi2": ([0.7, 3.0],),
     "HalfNormal": ([0.7, 3.0],),
