@@ -9,6 +9,7 @@ from graphc import (
     backends,
     compiler,
     cuda,
+    distributions,
     dtypes,
     func,
     functions,

@@ -24,6 +24,8 @@ import numpy as np
 from graphc.amp.grad_scaler import GradScaler
 from graphc.compiler.places import Place
 from graphc.device import device
+from graphc.distributions.distribution import Distribution
+from graphc.distributions.transforms import Transform
 from graphc.dtypes import dtype
 from graphc.errors import TraceError
 from graphc.generator import Generator, default_generator
@@ -45,6 +47,7 @@ _REFLECTION = {"getattr", "hasattr", "vars", "__dict__", "setattr", "eval", "exe
 _NAMED = frozenset(dis.hasname)
 _OPTIMIZER = {"param_groups", "state"}  # attributes that are looked at apart from the others
 _STEPS = ("step", "update")  # what subclasses of Optimizer write
+_REMEMBERED = ("_cached", "_inverse_of")  # by transforms; nothing depends on it
 _TABLES = ("_modules", "_parameters", "_buffers")
 
 
@@ -507,8 +510,10 @@ def _visit_object(value: Any, path: str, text: str, found: Survey) -> None:
             found.checks.append(
                 Check(count, f"the number of attributes of {text}", len(own), "value", False)
             )
+        # graphc's own: its code was not read, so watch all of it
+        whole = isinstance(value, (Distribution, Transform))
         for name, item in list(own.items()):
-            if found.mentions(name):
+            if found.mentions(name) or (whole and name not in _REMEMBERED):
                 _visit(item, f"{path}.__dict__[{name!r}]", f"{text}.{name}", found, False)
     for cls in type(value).__mro__:
         slots = vars(cls).get("__slots__", ())
