@@ -23,9 +23,11 @@ class BackwardHookFunction(Function):
     """Copies of tensors; their gradients go through a function."""
 
     @staticmethod
-    def forward(ctx: Any, known: Callable[[Gradients], Gradients], *tensors: Tensor) -> Any:
+    def forward(
+        ctx: Any, known: Callable[[Gradients], Gradients], zeros: bool, *tensors: Tensor
+    ) -> Any:
         ctx.known = known
-        ctx.set_materialize_grads(False)
+        ctx.set_materialize_grads(zeros)
         copies = tuple(t.clone() for t in tensors)
         fixed = [c for c, t in zip(copies, tensors, strict=True) if not t.requires_grad]
         ctx.mark_non_differentiable(*fixed)
@@ -33,7 +35,7 @@ class BackwardHookFunction(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        return None, *ctx.known(grads)
+        return None, None, *ctx.known(grads)
 
 
 class Watch:
@@ -60,7 +62,7 @@ class Watch:
             self._arrived = None
             return tuple(grads[i] for i in places)
 
-        result, places = _watched(args, known)
+        result, places = _watched(args, known, zeros=True)
         self._input_places = places or None
         return result  # type: ignore[no-any-return]
 
@@ -86,7 +88,7 @@ class Watch:
                 self._without_inputs()
             return tuple(grads[i] for i in places)
 
-        watched, places = _watched(values, known)
+        watched, places = _watched(values, known, zeros=False)
         return watched if several else watched[0]
 
     def _without_inputs(self) -> None:
@@ -143,13 +145,16 @@ def _replaced(changed: Any, grads: Gradients, kind: str, what: str) -> Gradients
 
 
 def _watched(
-    values: tuple[Any, ...], known: Callable[[Gradients], Gradients]
+    values: tuple[Any, ...], known: Callable[[Gradients], Gradients], zeros: bool
 ) -> tuple[Any, list[int]]:
-    """The values with copies for tensors, and where those are; nothing if no gradient will come."""
+    """The values with copies for tensors, and where those are; nothing if no gradient will come.
+
+    ``zeros`` stand for gradients that do not come, else None.
+    """
     places = [i for i, x in enumerate(values) if isinstance(x, Tensor)]
     if not MODES.grad or not any(values[i].requires_grad for i in places):
         return values, []
-    copies = BackwardHookFunction.apply(known, *(values[i] for i in places))
+    copies = BackwardHookFunction.apply(known, zeros, *(values[i] for i in places))
     result = list(values)
     for i, copied in zip(places, copies, strict=True):
         result[i] = copied

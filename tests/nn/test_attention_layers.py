@@ -266,14 +266,16 @@ def test_initial_values(text):
     for (name, p), q in zip(mine.named_parameters(), theirs.parameters(), strict=True):
         a, b = plain(p), plain(q)
         assert a.shape == b.shape, name
-        assert abs(a.mean() - b.mean()) < 0.02, name
-        assert abs(a.std() - b.std()) < 0.02, name
-        assert a.min() == pytest.approx(b.min(), abs=0.05), name
+        near = 0.01 if a.size > 1000 else 0.1  # chance evens out over many numbers
+        assert abs(a.mean() - b.mean()) < near, name
+        assert abs(a.std() - b.std()) < near, name
+        assert abs(a.min() - b.min()) < 2 * near, name
 
 
 def train(t, compiled):
     model = make(t, "Transformer(8, 2, 1, 1, 12, 0.0)")
-    optimizer = t.optim.Adam(model.parameters(), lr=0.01)
+    # Not Adam: the bias of keys has no influence, and it divides noise by noise.
+    optimizer = t.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
     mask = t.nn.Transformer.generate_square_subsequent_mask(KEYS)
 
     def step(src, tgt, wanted):
@@ -295,8 +297,8 @@ def train(t, compiled):
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 def test_twenty_steps_of_training(compiled):
     mine, theirs = train(graphc, compiled), train(torch, False)
-    np.testing.assert_allclose(mine[0], theirs[0], rtol=2e-4)
-    assert_same(mine[1], theirs[1], rtol=2e-3, atol=5e-4)
+    np.testing.assert_allclose(mine[0], theirs[0], rtol=1e-4)
+    assert_same(mine[1], theirs[1], rtol=5e-4, atol=1e-4)
 
 
 def test_dropout_is_only_in_training():
