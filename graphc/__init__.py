@@ -21,6 +21,7 @@ from graphc import (
     nn,
     optim,
     overrides,
+    profiler,
     random,
     return_types,
     serialization,

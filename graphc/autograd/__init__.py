@@ -1,6 +1,6 @@
 """Gradients of eager tensors: ``backward``, ``grad``, and the modes that switch recording."""
 
-from graphc.autograd import forward_ad, function, functional, graph
+from graphc.autograd import forward_ad, function, functional, graph, profiler
 from graphc.autograd.anomaly import (
     detect_anomaly,
     is_anomaly_check_nan_enabled,
@@ -37,6 +37,7 @@ __all__ = [
     "is_anomaly_enabled",
     "is_grad_enabled",
     "no_grad",
+    "profiler",
     "set_detect_anomaly",
     "set_grad_enabled",
 ]

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from graphc.compiler.function import compile, known_functions
+from graphc.compiler.function import CompiledFunction, compile, known_functions
 from graphc.modes import is_compiling
+from graphc.profiler.recording import watch
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,6 +21,10 @@ __all__ = [
     "list_backends",
     "reset",
 ]
+
+
+# In profiles, calls of compiled functions have their names.
+watch(CompiledFunction.__call__, lambda given: f"compiled {given['self'].__name__}")
 
 
 def reset() -> None:
