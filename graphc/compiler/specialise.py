@@ -138,7 +138,11 @@ class _Specialising:
         while True:
             try:
                 self._trace_once(use_bases, numbers)
-                return
+                watched = {id(place.container) for place in self.found.places}
+                if not any(id(made) in watched for made, _, _ in self.trace.made_state):
+                    return
+                # State is there now that the survey did not find: look again.
+                self.found = survey(self.function, self.leaves, self.leaf_names)
             except NeedsPlaces:
                 self.places_known = True
             except NeedsBases:

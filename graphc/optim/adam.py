@@ -81,4 +81,4 @@ class Adam(GroupwiseOptimizer):
             scale = (1 - beta2**count) ** 0.5
             if group["amsgrad"]:
                 square = state["max_exp_avg_sq"].copy_(state["max_exp_avg_sq"].maximum(square))
-            p.addcdiv_(mean, square.sqrt() / scale + group["eps"], value=-size)
+            p.addcdiv_(self.kept(mean), square.sqrt() / scale + group["eps"], value=-size)

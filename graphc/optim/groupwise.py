@@ -55,6 +55,13 @@ class GroupwiseOptimizer(Optimizer):
                 continue
             yield p, -grad if group.get("maximize") else grad
 
+    def kept(self, entry: Any) -> Any:
+        """State to compute with, copied if gradients are to go through the step.
+
+        The next step writes into the state itself.
+        """
+        return entry.clone() if self.defaults.get("differentiable") else entry
+
     def create(self, p: Tensor, **entries: Any) -> dict[str, Any]:
         """The state of a parameter; what is missing is made: of a float a number, of None zeros.
 
@@ -77,10 +84,11 @@ class GroupwiseOptimizer(Optimizer):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        known = set(state.get("defaults") or self.defaults)
         super().__setstate__(state)
         for group in self.param_groups:
             for name, value in _ADDED_LATER.items():
-                if name in self.defaults:
+                if name in known:
                     group.setdefault(name, value)
             for p in group["params"]:
                 values = self.state.get(p, {})

@@ -61,4 +61,5 @@ class NAdam(GroupwiseOptimizer):
             square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
             denominator = (square / (1 - beta2**count)).sqrt() + group["eps"]
             p.addcdiv_(grad, denominator, value=-lr * (1.0 - mu) / (1.0 - product))
-            p.addcdiv_(mean, denominator, value=-lr * mu_next / (1.0 - product * mu_next))
+            size = lr * mu_next / (1.0 - product * mu_next)
+            p.addcdiv_(self.kept(mean), denominator, value=-size)

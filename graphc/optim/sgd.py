@@ -46,6 +46,11 @@ class SGD(GroupwiseOptimizer):
         super().__init__(params, defaults)
         check_fused(fused, foreach, differentiable)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for group in state["param_groups"]:
+            group.setdefault("fused", False)
+        super().__setstate__(state)
+
     def update(self, group: dict[str, Any]) -> None:
         lr, momentum, dampening = rate(group["lr"]), group["momentum"], group["dampening"]
         for p, grad in self.with_gradients(group):
@@ -58,6 +63,8 @@ class SGD(GroupwiseOptimizer):
 
     def _momentum(self, p: Any, grad: Any, momentum: Any, dampening: float) -> Any:
         if dampening == 0:  # from zeros, so that the first step is like all others
+            if self.defaults["differentiable"] and self.state[p].get("momentum_buffer") is None:
+                grad = grad.detach()  # as PyTorch: no gradient goes through the first buffer
             buffer = self.create(p, momentum_buffer=None)["momentum_buffer"]
             return buffer.mul_(momentum).add_(grad)
         # The first buffer is the gradient itself. Whether this is the first step is state too, so

@@ -133,7 +133,7 @@ class AveragedModel(Module):
         """Takes the model's parameters as they are now into the averages."""
         own = self._averaged(self.module)
         new = [p.detach() for p in self._averaged(model)]
-        if self.n_averaged.item() == 0:  # type: ignore[attr-defined]
+        if bool(self.n_averaged.eq(0)):  # type: ignore[attr-defined]
             for average, p in zip(own, new, strict=True):
                 average.detach().copy_(p)
         else:
