@@ -435,7 +435,7 @@ def _visit_optimizer(optimizer: Optimizer, path: str, text: str, found: Survey) 
                 _visit(value, entry, label, found, False)
             elif key == "momentum":  # an input of the program, but whether there is any matters
                 has = Check(
-                    f"{entry} != 0", f"whether {label} is not 0", value != 0, "value", False
+                    f"({entry} != 0)", f"whether {label} is not 0", value != 0, "value", False
                 )
                 found.checks.append(has)
     count = f"len({path}.param_groups)"
