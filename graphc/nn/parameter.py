@@ -46,7 +46,7 @@ class Buffer(metaclass=_Marked):
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
         if data is None:
             data = empty(0)
-        made: Any = data.detach()
+        made: Any = Tensor._make(data._current(), data._type, data._storage)
         if data.requires_grad:
             made.requires_grad_()
         made.persistent = persistent
