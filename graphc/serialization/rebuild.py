@@ -4,6 +4,7 @@ All of them take what strangers wrote, so each checks its arguments before it ma
 """
 
 import math
+from sys import intern
 from typing import Any
 
 from graphc.dtypes import dtype as DType
@@ -200,5 +201,5 @@ def set_attributes(tensor: Tensor, state: Any) -> Tensor:
                 raise RuntimeError(
                     f"the file sets {_short(name)}, which is no attribute of its own"
                 )
-            tensor.__dict__[name] = value
+            tensor.__dict__[intern(name)] = value  # as setattr would: names are shared
     return tensor

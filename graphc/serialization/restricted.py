@@ -9,6 +9,7 @@ import struct
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from pickle import UnpicklingError
+from sys import intern
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
@@ -429,7 +430,7 @@ def _set_state(made: Any, state: Any) -> None:
     if isinstance(state, tuple) and len(state) == 2:
         state, slots = state
     for name, value in (state or {}).items():
-        made.__dict__[name] = value
+        made.__dict__[intern(name) if type(name) is str else name] = value
     for name, value in (slots or {}).items():
         setattr(made, name, value)
 
