@@ -35,7 +35,6 @@ from graphc.ops.taps import (
     every,
     fixed_point,
     forward,
-    is_exact,
     repeats,
 )
 
@@ -79,16 +78,21 @@ def _weighted(x: Any, dim: int, taps: Taps) -> Any:
         starts[dim], steps[dim] = picked
         stops[dim] = picked[0] + (size - 1) * picked[1] + 1
         return row.slice(x, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
-    weight = None if is_exact(taps) else taps.weight.astype(x.dtype.numpy)
+    weight = None if taps.is_exact else taps.weight.astype(x.dtype.numpy)
+    total = _summed(x, dim, taps, weight)
+    if taps.used.all():
+        return total
+    return row.where(_along(x, taps.used, dim, x.ndim), total, 0)
+
+
+def _summed(x: Any, dim: int, taps: Taps, weight: Array | None) -> Any:
+    size, source = len(taps.index), _sized(x, dim)
     if taps.width <= UNROLLED and not blocks(taps, source):
         return _side_by_side(x, dim, taps, weight)
     if blocks(taps, source):
         read = row.reshape(x, shape=_replaced(x, dim, size, taps.width))
     else:
         read = row.take(x, _constant(x, taps.index), dim=dim)
-    if not taps.full:
-        used = np.arange(taps.width) < taps.count[:, None]
-        read = row.where(_along(x, used, dim, read.ndim), read, 0)
     if weight is not None:
         read = read * _along(x, weight, dim, read.ndim)
     return row.sum(read, dims=(dim + 1,), keepdim=False)
@@ -98,9 +102,6 @@ def _side_by_side(x: Any, dim: int, taps: Taps, weight: Array | None) -> Any:
     total: Any = None
     for k in range(taps.width):
         read = row.take(x, _constant(x, np.ascontiguousarray(taps.index[:, k])), dim=dim)
-        used = taps.count > k
-        if not used.all():
-            read = row.where(_along(x, used, dim, x.ndim), read, 0)
         if weight is not None:
             read = read * _along(x, np.ascontiguousarray(weight[:, k]), dim, x.ndim)
         total = read if total is None else total + read
@@ -109,12 +110,11 @@ def _side_by_side(x: Any, dim: int, taps: Taps, weight: Array | None) -> Any:
 
 def _bytes(x: Any, dim: int, taps: Taps) -> Any:
     """In fixed point, rounded to the nearest byte."""
-    if is_exact(taps) and taps.width == 1:
+    if taps.is_exact and taps.width == 1:
         return _weighted(x, dim, taps)
     weight, bits = fixed_point(taps)
     wide = row.cast(x, dtype=dtypes.int32)
-    whole = Taps(taps.index, weight, np.full_like(taps.count, taps.width))
-    total = _weighted(wide, dim, whole) + (1 << (bits - 1))
+    total = _weighted(wide, dim, Taps(taps.index, weight)) + (1 << (bits - 1))
     shifted = row.bitwise_right_shift(total, bits)
     return row.cast(row.minimum(row.maximum(shifted, 0), 255), dtype=dtypes.uint8)
 
@@ -222,7 +222,7 @@ def _dense(settings: Settings, bits: int = 0) -> Array:
     taps = forward(settings)
     matrix = np.zeros((settings.target, settings.source))
     for o in range(settings.target):
-        for k in range(int(taps.count[o])):
+        for k in range(taps.width):
             weight = taps.weight[o, k]
             matrix[o, taps.index[o, k]] += weight
     return np.sign(matrix) * np.floor(abs(matrix) * 2**bits + 0.5) if bits else matrix

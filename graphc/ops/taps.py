@@ -1,15 +1,15 @@
 """Which elements each element of a resampled dim is made of, and with what weights.
 
-One dim at a time: element ``o`` of the result is ``sum_k weight[o, k] * x[index[o, k]]`` over the
-first ``count[o]`` entries ("taps"). Transposing such a table gives that of the gradient, so both
-directions only read, and no order of additions is left to chance.
+One dim at a time: element ``o`` of the result is ``sum_k weight[o, k] * x[index[o, k]]``, over its
+"taps". Transposing such a table gives that of the gradient, so both directions only read, and no
+order of additions is left to chance.
 
 Positions are computed in the precision that PyTorch uses (float32 for all but float64), because
 ``floor`` of a rounded product decides which element is the nearest.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -20,20 +20,40 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Taps:
-    """int64 and float64 ``[size, taps]``, and int64 ``[size]``; unused taps repeat a used one."""
+    """Tables ``[size, taps]``: int64 indices, and float64 weights.
+
+    Elements with fewer taps than others read their last one several times and share its weight out
+    among these, so that infinities stay what they are. Weights of an element without any are 0.
+    """
 
     index: Array
     weight: Array
-    count: Array
 
     @property
     def width(self) -> int:
         return int(self.index.shape[1])
 
     @property
-    def full(self) -> bool:
-        """Whether every tap of every element is used."""
-        return bool((self.count == self.width).all())
+    def used(self) -> Array:
+        """Which elements have any taps."""
+        return np.asarray(self.weight.any(1))
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all weights are 1."""
+        return bool((self.weight == 1).all())
+
+
+def _shared(index: Array, weight: Array, count: Array) -> Taps:
+    """A table of which only the first ``count`` taps of each element are meant."""
+    width = index.shape[1]
+    steps = np.arange(width)
+    last = np.maximum(count - 1, 0)[:, None]
+    at = np.minimum(steps, last)
+    copies = np.where(steps < last, 1, width - last)
+    weight = np.take_along_axis(weight, at, 1) / copies
+    weight = np.where(count[:, None] > 0, weight, 0.0)
+    return Taps(np.take_along_axis(index, at, 1).astype(np.int64), weight)
 
 
 class Settings(NamedTuple):
@@ -68,7 +88,7 @@ class Settings(NamedTuple):
 def _exactly(index: Array) -> Taps:
     """Copies: one tap of weight 1."""
     column = index.astype(np.int64).reshape(-1, 1)
-    return Taps(column, np.ones(column.shape), np.ones(len(column), np.int64))
+    return Taps(column, np.ones(column.shape))
 
 
 def _floor(position: Array, s: Settings) -> Array:
@@ -98,11 +118,7 @@ def _middles(s: Settings, cubic: bool) -> Array:
 
 
 def _whole(s: Settings, index: Array, weight: Array) -> Taps:
-    return Taps(
-        np.clip(index, 0, s.source - 1).astype(np.int64),
-        weight.astype(np.float64),
-        np.full(s.target, index.shape[1], np.int64),
-    )
+    return Taps(np.clip(index, 0, s.source - 1).astype(np.int64), weight.astype(np.float64))
 
 
 def _linear(s: Settings) -> Taps:
@@ -139,17 +155,9 @@ def windows(source: int, target: int) -> tuple[Array, Array]:
 def _area(s: Settings) -> Taps:
     """The mean of a window, as in adaptive average pooling."""
     begin, end = windows(s.source, s.target)
-    return _ranges(begin, end - begin, lambda _at, _index, count: 1.0 / count)
-
-
-def _ranges(begin: Array, count: Array, weights: Callable[[Array, Array, Array], Array]) -> Taps:
-    """Taps of consecutive elements; ``weights`` of (result, element, how many) as columns."""
-    width = max(int(count.max(initial=1)), 1)
-    steps = np.arange(width)
-    index = begin[:, None] + np.minimum(steps, np.maximum(count - 1, 0)[:, None])
-    weight = weights(np.arange(len(begin))[:, None], index, count[:, None])
-    used = steps < count[:, None]
-    return Taps(index.astype(np.int64), np.where(used, weight, 0.0), count.astype(np.int64))
+    count = end - begin
+    index = begin[:, None] + np.minimum(np.arange(count.max()), count[:, None] - 1)
+    return _shared(index, np.broadcast_to(1.0 / count[:, None], index.shape), count)
 
 
 def _triangle(distance: Array) -> Array:
@@ -174,16 +182,16 @@ def _antialiased(s: Settings) -> Taps:
     step = float(s.step)
     wide = max(step, 1.0)
     middle = (np.arange(s.target) + 0.5) * step
-    begin = np.maximum(np.trunc(middle - reach * wide + 0.5), 0)
-    end = np.minimum(np.trunc(middle + reach * wide + 0.5), s.source)
-
-    def weights(at: Array, index: Array, _count: Array) -> Array:
-        return kernel((index - middle[at] + 0.5) / wide)
-
-    taps = _ranges(begin.astype(np.int64), np.maximum(end - begin, 1).astype(np.int64), weights)
-    total = taps.weight.sum(1, keepdims=True)
-    weight = np.where(total != 0, taps.weight / np.where(total, total, 1), 0)
-    return replace(taps, weight=weight)
+    begin = np.maximum(np.trunc(middle - reach * wide + 0.5), 0).astype(np.int64)
+    end = np.minimum(np.trunc(middle + reach * wide + 0.5), s.source).astype(np.int64)
+    count = np.maximum(end - begin, 1)
+    steps = np.arange(int(count.max()))
+    index = begin[:, None] + steps
+    weight = kernel((index - middle[:, None] + 0.5) / wide)
+    weight = np.where(steps < count[:, None], weight, 0.0)
+    total = weight.sum(1, keepdims=True)
+    weight = np.where(total != 0, weight / np.where(total, total, 1), 0.0)
+    return _shared(np.minimum(index, s.source - 1), weight, count)
 
 
 _METHODS: dict[str, Callable[[Settings], Taps]] = {
@@ -211,18 +219,16 @@ def forward(settings: Settings) -> Taps:
 def backward(settings: Settings) -> Taps:
     """The transposed table: which elements of the result each element of the source went into."""
     taps = forward(settings)
-    used = np.arange(taps.width) < taps.count[:, None]
-    result, source, weight = np.nonzero(used)[0], taps.index[used], taps.weight[used]
+    result = np.repeat(np.arange(len(taps.index)), taps.width)
+    source, weight = taps.index.reshape(-1), taps.weight.reshape(-1)
     order = np.argsort(source, kind="stable")
     result, source, weight = result[order], source[order], weight[order]
     count = np.bincount(source, minlength=settings.source)
     begin = np.cumsum(count) - count
     width = max(int(count.max(initial=1)), 1)
-    steps = np.arange(width)
-    at = begin[:, None] + np.minimum(steps, np.maximum(count - 1, 0)[:, None])
+    at = begin[:, None] + np.minimum(np.arange(width), np.maximum(count - 1, 0)[:, None])
     at = np.minimum(at, max(len(result) - 1, 0))
-    there = steps < count[:, None]
-    return Taps(result[at], np.where(there, weight[at], 0.0), count.astype(np.int64))
+    return _shared(result[at], weight[at], count)
 
 
 def fixed_point(taps: Taps) -> tuple[Array, int]:
@@ -266,11 +272,4 @@ def every(taps: Taps) -> tuple[int, int] | None:
 
 def blocks(taps: Taps, source: int) -> bool:
     """Whether the taps of each element are a block of their own, and the blocks fill the source."""
-    whole = taps.full and taps.index.size == source
-    return whole and bool((taps.index.reshape(-1) == np.arange(source)).all())
-
-
-def is_exact(taps: Taps) -> bool:
-    """Whether all used weights are 1."""
-    used = np.arange(taps.width) < taps.count[:, None]
-    return bool((taps.weight[used] == 1).all())
+    return taps.index.size == source and bool((taps.index.reshape(-1) == np.arange(source)).all())

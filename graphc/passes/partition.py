@@ -7,7 +7,7 @@ costs little (constants, views, a short pointwise step), or saved by the forward
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from graphc.ir import INPUT, Builder, Generate, Graph, IndexMap, Node, Scalar
+from graphc.ir import CONSTANT, INPUT, Builder, Generate, Graph, IndexMap, Node, Scalar
 from graphc.sizes import product
 
 CHEAP = 4  # additions: a pointwise step up to this cost is repeated rather than stored
@@ -80,7 +80,7 @@ def _choose(joint: Graph, boundary: set[Node]) -> set[Node]:
             continue
         kind = node.op.lower
         needed: Iterable[Node] | None = None
-        if isinstance(kind, Generate):
+        if isinstance(kind, Generate) or node.op is CONSTANT:
             needed = node.inputs
         elif isinstance(kind, IndexMap):
             new = [n for n in node.inputs if n not in saved and n.op is not INPUT]
@@ -103,7 +103,7 @@ def _cheaply(node: Node, saved: set[Node]) -> list[Node] | None:
         kind = at.op.lower
         if at is not node and (at in saved or at.op is INPUT):
             read.append(at)
-        elif not isinstance(kind, Generate):
+        elif not isinstance(kind, Generate) and at.op is not CONSTANT:
             cost += kind.cost if isinstance(kind, Scalar) else CHEAP + 1
             if cost > CHEAP:
                 return None

@@ -153,7 +153,8 @@ _EXTENDED = {"reflect": _reflected, "replicate": _replicated, "circular": _wrapp
 
 def _joined(x: Tensor, parts: list[Any], dim: int) -> Tensor:
     there = [p for p in parts if p is not None] or [narrow(x, dim, 0, 0)]
-    return cat(there, dim) if len(there) > 1 else there[0]  # type: ignore[no-any-return]
+    # One part alone is a view, and padding gives memory of its own.
+    return cat(there, dim) if len(there) > 1 else there[0].clone()  # type: ignore[no-any-return]
 
 
 @tensor_function(method=False)

@@ -16,6 +16,11 @@ def _permuted(x: Tensor, *dims: int) -> Tensor:
     return apply(OPS["permute"], (x,), {"dims": dims})
 
 
+def _of_its_own(result: Tensor, factor: int, places: int) -> Tensor:
+    """Memory of its own also where nothing changed places."""
+    return result.clone() if factor == 1 or places <= 1 else result  # type: ignore[attr-defined, no-any-return]
+
+
 def _positive(name: str, what: str, value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name}(): argument '{what}' must be int, not {type(value).__name__}")
@@ -54,7 +59,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
         )
     kept = channels // (r * r)
     apart = _permuted(_reshaped(input, count, kept, r, r, rows, columns), 0, 1, 4, 2, 5, 3)
-    return _reshaped(apart, *input.shape[:-3], kept, rows * r, columns * r)
+    result = _reshaped(apart, *input.shape[:-3], kept, rows * r, columns * r)
+    return _of_its_own(result, r, rows * columns)
 
 
 @tensor_function(method=False)
@@ -73,7 +79,8 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
             )
     rows, columns = rows // r, columns // r
     apart = _permuted(_reshaped(input, count, channels, rows, r, columns, r), 0, 1, 3, 5, 2, 4)
-    return _reshaped(apart, *input.shape[:-3], channels * r * r, rows, columns)
+    result = _reshaped(apart, *input.shape[:-3], channels * r * r, rows, columns)
+    return _of_its_own(result, r, rows * columns)
 
 
 def _channel_shuffle(name: str, x: Tensor, groups: int) -> Tensor:
