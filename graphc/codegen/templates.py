@@ -45,7 +45,7 @@ WORDS = frozenset(
     own_key best_key other_key mirrored lanes lane start place places met larger fall wanted low
     high middle base own own_place before_place left left_place last last_place step
     batch number first count turned turned_g scores sums most limit key keys masks result lse none
-    share flow own_g own_k own_v to_q to_k to_v end_of_share""".split()
+    share flow own_q own_g own_k own_v to_q to_k to_v end_of_share score""".split()
 )
 
 

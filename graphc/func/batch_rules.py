@@ -135,6 +135,13 @@ def _broadcast(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
     return apply(op, aligned, attrs)
 
 
+def _attention(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
+    """The query has the batch in any case: everything else broadcasts to it."""
+    place = 3 if op.name == "attention_backward" else 0
+    query = Operand(full_batch(xs[place], size), True)
+    return _broadcast(op, [*xs[:place], query, *xs[place + 1 :]], attrs, size)
+
+
 def _dims(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
     """One operand, and attributes ``dims`` or ``dim`` that count its dimensions."""
     moved = dict(attrs)
@@ -369,6 +376,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(_MATRICES.split(), _broadcast),
     **dict.fromkeys(_ELEMENTWISE.split(), _broadcast),
     **dict.fromkeys(_LOSSES.split(), _loss),
+    **dict.fromkeys(("attention", "attention_lse", "attention_backward"), _attention),
     "as_strided": _as_strided,
     "diagonal": _diagonal,
     "dilate": _per_dim(steps=1),

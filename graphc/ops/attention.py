@@ -27,6 +27,8 @@ from graphc.ops.attention_tiled import is_long
 from graphc.ops.rules import Shape, composite, row
 from graphc.sizes import product
 
+_HALVES = (dtypes.float16, dtypes.bfloat16)
+
 # --------------------------------------------------------------------------------- in other rows
 
 
@@ -86,22 +88,32 @@ def part(packed: Any, start: Any, shape: Shape) -> Any:
 
 
 def _attention(q: Any, k: Any, v: Any, *more: Any, **attrs: Any) -> Any:
-    form = Form(**attrs)
+    if q.dtype in _HALVES:
+        return row.cast(row.attention(*_widened(q, k, v, *more), **attrs), dtype=q.dtype)
     if is_long(q, k, v):
         packed = row.tiled_attention(q, k, v, *more, **attrs)
         return part(packed, 0, (q.shape[-2], v.shape[-1]))
+    weights, kept = _weights(q, k, v, more, Form(**attrs))
+    return row.matmul(weights if kept is None else weights * kept, v)
+
+
+def _widened(*operands: Any) -> tuple[Any, ...]:
+    """16-bit operands in float32."""
+    return tuple(row.cast(x, dtype=dtypes.float32) if x.dtype in _HALVES else x for x in operands)
+
+
+def _weights(q: Any, k: Any, v: Any, more: tuple[Any, ...], form: Form) -> tuple[Any, Any]:
+    """The softmax of the scores, and what dropout multiplies it by (or None)."""
     scores = _scores(q, k, v, more, form)
+    kept = _kept(scores, more, form) if form.dropout else None
     last = len(scores.shape) - 1
     if k.shape[-2] == 0:
-        return row.matmul(scores, v)
-    if form.masked:
-        none = row.eq(row.amax(scores, dims=(last,), keepdim=True), -math.inf)
-        weights = row.where(none, 0, row.softmax(row.where(none, 0, scores), dim=last))
-    else:
-        weights = row.softmax(scores, dim=last)
-    if form.dropout:
-        weights = weights * _kept(scores, more, form)
-    return row.matmul(weights, v)
+        return scores, kept
+    if not form.masked:
+        return row.softmax(scores, dim=last), kept
+    most = row.stop_gradient(row.amax(scores, dims=(last,), keepdim=True))
+    none = row.eq(most, -math.inf)
+    return row.where(none, 0, row.softmax(row.where(none, 0, scores), dim=last)), kept
 
 
 def _attention_lse(q: Any, k: Any, v: Any, *more: Any, **attrs: Any) -> Any:
@@ -125,11 +137,13 @@ def _attention_backward(
         return _summed(
             row.tiled_attention_backward(g, lse, delta, q, k, v, *more, **attrs), q, k, v
         )
-    weights, kept = _weights(lse, q, k, v, more, form)
+    weights, kept = _weights(q, k, v, more, form)
     inner, dropped = row.matmul(g, _turned(v)), weights
     if kept is not None:
         inner, dropped = inner * kept, weights * kept
-    flow = weights * (inner - delta)
+    # The sum is delta; taken from the weights, it cancels exactly where one of them is 1.
+    both = row.sum(weights * inner, dims=(len(weights.shape) - 1,), keepdim=True)
+    flow = weights * (inner - both)
     parts = (
         row.matmul(flow, k) * form.scale,
         row.matmul(_turned(flow), q) * form.scale,
@@ -153,26 +167,25 @@ def _summed(packed: Any, q: Any, k: Any, v: Any) -> Any:
     return row.cat(first, part(packed, shares * size, (rest,)), dim=rank - 1)
 
 
-def _weights(
-    lse: Any, q: Any, k: Any, v: Any, more: tuple[Any, ...], form: Form
-) -> tuple[Any, Any]:
-    """The softmax by its log-sum-exp, and what dropout multiplies it by (or None)."""
-    scores = _scores(q, k, v, more, form)
-    return row.exp(scores - lse), _kept(scores, more, form) if form.dropout else None
-
-
 # -------------------------------------------------------------------------------------- gradients
 
 
 def _attention_vjp(g: Any, y: Any, q: Any, k: Any, v: Any, *more: Any, **attrs: Any) -> Any:
-    """With P the softmax, d/dS = P * (g @ v.T - delta), where delta = rows of sum(g * y)."""
+    """With P the softmax, d/dS = P * (g @ v.T - delta), where delta = rows of sum(g * y).
+
+    Of 16-bit operands ``y`` has been rounded, which would show where weights are near 1.
+    """
     form = Form(**attrs)
+    if q.dtype in _HALVES:
+        g, q, k, v, *rest = _widened(g, q, k, v, *more)
+        more = tuple(rest)
+        y = row.attention(q, k, v, *more, **attrs)
     lse = row.attention_lse(q, k, v, *more, **attrs)
     delta = row.sum(g * y, dims=(len(y.shape) - 1,), keepdim=True)
     packed = row.attention_backward(g, lse, delta, q, k, v, *more, **attrs)
 
     def of_mask() -> Any:
-        weights, kept = _weights(lse, q, k, v, more, form)
+        weights, kept = _weights(q, k, v, more, form)
         inner = row.matmul(g, _turned(v))
         return weights * ((inner if kept is None else inner * kept) - delta)
 
@@ -195,12 +208,12 @@ def _of_more(more: tuple[Any, ...], form: Form, of_mask: Any) -> tuple[Any, ...]
     return tuple(of_mask if floating and x is mask else None for x in more)
 
 
-def _lse_vjp(g: Any, y: Any, q: Any, k: Any, v: Any, *more: Any, **attrs: Any) -> Any:
+def _lse_vjp(g: Any, _y: Any, q: Any, k: Any, v: Any, *more: Any, **attrs: Any) -> Any:
     """d/dS = g * P."""
     form = Form(**attrs)
 
     def flow() -> Any:
-        return g * _weights(y, q, k, v, more, form)[0]
+        return g * _weights(q, k, v, more, form)[0]
 
     return (
         lambda: row.matmul(flow(), k) * form.scale,
@@ -211,14 +224,14 @@ def _lse_vjp(g: Any, y: Any, q: Any, k: Any, v: Any, *more: Any, **attrs: Any) -
 
 
 def _backward_vjp(
-    c: Any, _y: Any, g: Any, lse: Any, delta: Any, q: Any, k: Any, v: Any, *more: Any, **attrs: Any
+    c: Any, _y: Any, g: Any, _lse: Any, delta: Any, q: Any, k: Any, v: Any, *more: Any, **attrs: Any
 ) -> Any:
-    """By the chain rule through P = exp(S - lse), D = M * (g @ v.T), F = P * (D - delta),
-    dq = F @ k, dk = F.T @ q, dv = (M * P).T @ g, where M is what dropout multiplies by.
+    """By the chain rule through D = M * (g @ v.T), F = P * (D - delta), dq = F @ k, dk = F.T @ q,
+    dv = (M * P).T @ g, where P = exp(S - lse) is the softmax, and M what dropout multiplies by.
     """
     form = Form(**attrs)
     a, b, e = _gradients(c, q, k, v)  # the cotangents of dq, dk, dv
-    weights, kept = _weights(lse, q, k, v, more, form)
+    weights, kept = _weights(q, k, v, more, form)
 
     def dropped(x: Any) -> Any:
         return x if kept is None else x * kept
@@ -275,7 +288,6 @@ ATTENTION = composite(
     _attention_vjp,
     infer=_attention_type,
     numpy=lambda *arrays, **attrs: plain_attention(*arrays, **attrs)[0],
-    wide=True,
     samples=lambda: (*samples(), *half_samples()),
     reference=lambda *arrays, **attrs: reference(*arrays, **attrs)[0],
 )

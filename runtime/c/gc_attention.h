@@ -9,6 +9,7 @@
 #include "gc_gemm.h"
 #include "gc_math.h"
 #include "gc_random.h"
+#include "gc_reduce.h"
 
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define GC_ATTENTION_ROWS 8 /* rows of two vectors of sums that fit into the registers */

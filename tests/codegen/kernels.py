@@ -1,8 +1,12 @@
 """Kernels written by hand in the loop IR, as lowering would make them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from graphc.dtypes import bfloat16, bool_, dtype, float32, int64
+import numpy as np
+
+import graphc.ops  # noqa: F401 - fills the registry
+from graphc.dtypes import bfloat16, bool_, dtype, float32, from_numpy_dtype, int64
+from graphc.ir import OPS, Builder, Graph, TensorType
 from graphc.kernel import (
     Axis,
     Call,
@@ -26,6 +30,7 @@ from graphc.kernel import (
     Store,
     Template,
 )
+from graphc.lowering import lower
 from graphc.sizes import Int, product, symbol
 
 MUCH = 10**6  # work enough for several threads
@@ -355,6 +360,30 @@ def search(
     return Kernel("search", params, (nest,), sizes)
 
 
+def row_kernel(name: str, arrays: Sequence[np.ndarray], **attrs: object) -> Kernel:
+    """The kernel of a row with a template, as it is lowered for operands like these arrays."""
+    builder = Builder()
+    inputs = [
+        builder.input(f"x{i}", TensorType(a.shape, from_numpy_dtype(a.dtype)))
+        for i, a in enumerate(arrays)
+    ]
+    graph = Graph(name, tuple(inputs), (builder.apply(OPS[name], inputs, attrs),))
+    (kernel,) = lower(graph, threads=2).program.kernels
+    return kernel
+
+
+def attention(backward: bool) -> Kernel:
+    """Causal attention of heads that share keys and values, with a mask of keys and dropout."""
+    q, k, g = (np.zeros(s, np.float32) for s in ((2, 4, 300, 24), (2, 1, 600, 24), (2, 4, 300, 40)))
+    v, mask = np.zeros((2, 1, 600, 40), np.float32), np.zeros((2, 1, 1, 600), np.bool_)
+    operands = [q, k, v, mask, np.zeros(2, np.int64)]
+    attrs = {"scale": 0.125, "causal": True, "masked": True, "dropout": 0.1}
+    if not backward:
+        return row_kernel("tiled_attention", operands, **attrs)
+    each = np.zeros((2, 4, 300, 1), np.float32)
+    return row_kernel("tiled_attention_backward", [g, each, each, *operands], **attrs)
+
+
 def golden_kernels() -> dict[str, Kernel]:
     """The kernels whose text is kept, by the name of their file."""
     return {
@@ -379,5 +408,7 @@ def golden_kernels() -> dict[str, Kernel]:
         "scan_logarithms": scan("log", (64, 30), 1, reverse=True, work=LITTLE),
         "search": search(30000, 1, 100, common=True, right=True),
         "search_rows": search(64, 5, 100, kind=int64),
+        "attention": attention(backward=False),
+        "attention_backward": attention(backward=True),
         "any_size": softmax(symbol("n"), 10, sizes=("n",)),
     }

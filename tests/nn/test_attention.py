@@ -224,6 +224,44 @@ def test_dropout_keeps_the_mean(keys):
     assert abs(columns - 0.6).max() < 6 * math.sqrt(0.24 / 256)
 
 
+# -------------------------------------------------------------------------------------- transforms
+
+
+@pytest.mark.parametrize("batched", ["qkv", "q", "v", "m"])
+def test_batches_of_examples(batched):
+    """vmap gives what one example after the other gives, of gradients too."""
+    shapes = {"q": (2, 4, 6), "k": (2, 5, 6), "v": (2, 5, 3), "m": (4, 5)}
+    dims = tuple(0 if name in batched else None for name in shapes)
+    given = [
+        x if dim is None else graphc.stack([x, x.flip(-1) * 2, x.roll(1, -1)])
+        for x, dim in zip(operands(graphc, *shapes.values(), dtype="float64"), dims, strict=True)
+    ]
+
+    def loss(q, k, v, m):
+        return attention(q, k, v, m).sin().sum()
+
+    gradient = graphc.func.grad(loss, argnums=(0, 1, 2, 3))
+    for function in (attention, gradient):
+        found = graphc.vmap(function, in_dims=dims)(*given)
+        each = [
+            function(*(x if dim is None else x[i] for x, dim in zip(given, dims, strict=True)))
+            for i in range(3)
+        ]
+        if function is attention:
+            found, each = (found,), [(y,) for y in each]
+        for number, part in enumerate(found):
+            assert_same(part, graphc.stack([y[number] for y in each]), rtol=1e-9, atol=1e-9)
+
+
+def test_jacobians():
+    """Cotangents in batches, for operands that are not."""
+    q, k, v = operands(graphc, (3, 4), (5, 4), (5, 2), dtype="float64")
+    found = graphc.func.jacrev(attention, argnums=(0, 1, 2))(q, k, v)
+    theirs = operands(torch, (3, 4), (5, 4), (5, 2), dtype="float64")
+    expected = torch.autograd.functional.jacobian(f(torch), theirs)
+    assert_same(list(found), list(expected), rtol=1e-9, atol=1e-9)
+
+
 # ------------------------------------------------------------------------------------------ memory
 
 
