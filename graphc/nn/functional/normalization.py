@@ -8,6 +8,7 @@ from typing import Any
 
 from graphc import dtypes
 from graphc.errors import ShapeError
+from graphc.functions.promotion import cast
 from graphc.functions.registry import assign, tensor_function
 from graphc.generator import draw
 from graphc.modes import MODES
@@ -61,6 +62,8 @@ def batch_norm(
             raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
     elif eps < 0:
         raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
+    if not input.numel() and input.ndim == 1:
+        return _row("clone", input)
     channels = int(input.shape[1])
     for vector, what in (
         (running_mean, "running_mean"), (running_var, "running_var"), (weight, "weight"),
@@ -126,6 +129,10 @@ def instance_norm(
     """:func:`batch_norm` with each example by itself."""
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    kind = input.dtype
+    if kind.itemsize == 2:  # computed in several steps, rounded once
+        input = cast(input, dtypes.float32)
+        weight, bias = (v if v is None else cast(v, dtypes.float32) for v in (weight, bias))
     dims = tuple(range(2, input.ndim))
     count = input.numel() // max(int(input.shape[0] * input.shape[1]), 1)
     if count <= 1:
@@ -143,7 +150,9 @@ def instance_norm(
     shape = (1, int(input.shape[1]), *(1,) * (input.ndim - 2))
     if weight is not None:
         result = _row("mul", result, _shaped(weight, shape))
-    return result if bias is None else _row("add", result, _shaped(bias, shape))
+    if bias is not None:
+        result = _row("add", result, _shaped(bias, shape))
+    return cast(result, kind)
 
 
 @_mixed
@@ -234,7 +243,11 @@ def local_response_norm(
     after = tuple((size - 1) // 2 if d == 1 else 0 for d in range(rank))
     padded = _row("pad", _row("square", input), before=before, after=after, value=0)
     shown = _row("window", padded, dims=(1,), sizes=(size,), strides=(1,), dilations=(1,))
-    mean = _row("mean", shown, dims=(rank,), keepdim=False)
+    along = {"dims": (rank,), "keepdim": False}
+    if input.dtype.is_floating_point:
+        mean = _row("mean", shown, **along)
+    else:
+        mean = _row("floor_divide", _row("sum", shown, **along), int(size))
     return _row("div", input, _row("pow", mean * alpha + k, beta))  # type: ignore[operator]
 
 

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from graphc.autocasting import lowered
 from graphc.control import repeated
 from graphc.functions.joining import cat, stack
 from graphc.functions.pointwise import where
 from graphc.functions.splitting import chunk
+from graphc.modes import MODES
 from graphc.nn.functional.linear import linear
 from graphc.nn.functional.normalization import dropout
 from graphc.tensor import Tensor
@@ -103,6 +105,23 @@ def _direction(
     return output, tuple(last)
 
 
+def _in_region(
+    mode: str, x: Tensor, state: State, weights: Sequence[Weights], padded: bool
+) -> tuple[Tensor, State, list[Weights]]:
+    """The operands under autocast, in precisions that a step does not change.
+
+    Weights are cast once for all steps. An LSTM computes in the low precision throughout, unless
+    it is padded or projects its output; of others, the part of the state that is a product.
+    """
+    low = [Weights._make(w if w is None else lowered(w)[0] for w in each) for each in weights]
+    projects = low[0].hr is not None
+    if mode == "LSTM" and not padded and not projects:
+        return lowered(x)[0], lowered(*state), low
+    if mode.startswith("RNN") or projects:
+        return x, (*lowered(state[0]), *state[1:]), low
+    return x, state, low
+
+
 def recurrent(
     mode: str,
     input: Tensor,
@@ -123,6 +142,8 @@ def recurrent(
     after the last step.
     """
     cell = CELLS[mode]
+    if MODES.autocast is not None:
+        input, state, weights = _in_region(mode, input, state, weights, inside is not None)
     directions = 2 if bidirectional else 1
     layers = len(weights) // directions
     ends: list[State] = []

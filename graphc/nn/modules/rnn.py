@@ -7,6 +7,7 @@ from typing import Any
 
 from graphc.functions.creation import arange, empty, zeros
 from graphc.functions.gathering import index_select
+from graphc.modes import MODES
 from graphc.nn import init
 from graphc.nn.functional.recurrent import CELLS, State, Weights, cell_step, recurrent
 from graphc.nn.module import Module
@@ -141,7 +142,7 @@ class RNNBase(Module):
     def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
         """Raises RuntimeError for a wrong rank or width, ValueError for another dtype."""
         weight = self._weights()[0].ih
-        if input.dtype != weight.dtype:
+        if input.dtype != weight.dtype and MODES.autocast is None:
             raise ValueError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
                 f"Convert input: input.to({weight.dtype}), or convert model: "
