@@ -56,7 +56,8 @@ class ArchiveWriter:
         size, start, crc = len(view), self._position, zlib.crc32(view)
         flags = _UTF8 | (_DESCRIBED if size else 0)
         wide = size >= _MOST32 or start >= _MOST32
-        extra = _zip64(size, start) if wide else b""
+        # The size in the archive is not known yet, for PyTorch, when it writes the header.
+        extra = _zip64(size, 0, start) if wide else b""
         before = start + _LOCAL.size + len(path) + len(extra) + 4
         padding = -before % ALIGNMENT
         extra_and_padding = extra + struct.pack("<2sH", b"FB", padding) + b"Z" * padding
@@ -71,7 +72,8 @@ class ArchiveWriter:
         if size:
             form = "<IIQQ" if wide else "<IIII"
             self._put(struct.pack(form, _DESCRIPTOR_MARK, crc, size, size))
-        self._entries.append(_Written(path, flags, crc, size, start, extra))
+        known = _zip64(size, size, start) if wide else b""
+        self._entries.append(_Written(path, flags, crc, size, start, known))
         if size:
             self._fingerprint = _combined(self._fingerprint, crc)
 
@@ -113,8 +115,9 @@ class ArchiveWriter:
             data = data[written:]
 
 
-def _zip64(size: int, start: int) -> bytes:
-    fields = [size, size] if size >= _MOST32 else []
+def _zip64(size: int, packed: int, start: int) -> bytes:
+    """The extra field with what does not fit into 32 bits."""
+    fields = [size, packed] if size >= _MOST32 else []
     if start >= _MOST32:
         fields.append(start)
     return struct.pack(f"<HH{len(fields)}Q", _ZIP64, 8 * len(fields), *fields)

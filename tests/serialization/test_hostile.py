@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import graphc
 from graphc import nn
+from graphc.serialization import archive
 from graphc.serialization.archive import ArchiveReader
 from tests.serialization.files import loaded, put_together, records, saved, with_pickle
 
@@ -247,3 +248,13 @@ def test_archives_read_what_they_wrote():
     assert "c" not in reader
     with pytest.raises(RuntimeError, match="file not found"):
         reader.read("c")
+
+
+@pytest.mark.parametrize("limit", [40, 1000, 2000])
+def test_archives_beyond_32_bits(monkeypatch, limit):
+    """The fields for large files, with another idea of what is large."""
+    monkeypatch.setattr(archive, "_MOST32", limit)
+    assert len(saved(example())) > len(DATA)
+    found = loaded(saved(example()))
+    assert found["views"][1].tolist() == [[0, 3], [1, 4], [2, 5]]
+    survives(changed(saved(example()), [(len(DATA) - 100, "write", b"\xff\xff\xff\xff")]))
