@@ -18,6 +18,7 @@ from graphc import (
     interchange,
     jit,
     linalg,
+    multiprocessing,
     nn,
     optim,
     overrides,

@@ -75,7 +75,20 @@ def _library() -> Any:
     return _libc
 
 
-def mapped(descriptor: int, size: int) -> Array:
+class Held:
+    """Memory whose descriptor stays open, to be given to other processes."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self.descriptor = descriptor
+        self.size = size
+        weakref.finalize(self, os.close, descriptor)
+
+    def mapped(self) -> Array:
+        """All bytes. Raises OSError when the process has no room for another mapping."""
+        return np.asarray(_Pages(self.descriptor, self.size))
+
+
+def mapped_or_copied(descriptor: int, size: int) -> Array:
     """All bytes, shared with whoever else maps them; the descriptor may be closed afterwards.
 
     A process that has no room for another mapping (Linux allows some 65,000) gets a copy.

@@ -1,6 +1,5 @@
 """Storages: the flat memory behind a tensor and its views, as bytes or as elements."""
 
-import mmap
 import sys
 import warnings
 import weakref
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc import dtypes, layouts
+from graphc import dtypes, layouts, shared_memory
 from graphc.device import device as Device
 from graphc.dtypes import dtype as DType
 from graphc.functions.registry import tensor_function
@@ -197,7 +196,7 @@ def is_storage(obj: Any) -> bool:
 
 # ------------------------------------------------------------------------------- between processes
 
-_SHARED: "weakref.WeakSet[Storage]" = weakref.WeakSet()
+_SHARED: "weakref.WeakKeyDictionary[Storage, shared_memory.Held]" = weakref.WeakKeyDictionary()
 _ALONE = 3  # references to the storage of a tensor without views, while share_memory_ looks
 
 
@@ -209,8 +208,9 @@ def is_shared(self: Tensor) -> bool:
 
 @tensor_function(public=False)
 def share_memory_(self: Tensor) -> Tensor:
-    """Moves the elements to memory that processes forked from this one share.
+    """Moves the elements to memory that other processes can share.
 
+    Those that are forked see it; others get it through ``graphc.multiprocessing``.
     Raises RuntimeError when other tensors share the old memory, which would stay behind.
     """
     count = self._storage
@@ -222,10 +222,23 @@ def share_memory_(self: Tensor) -> Tensor:
             "views of it, or share a clone()"
         )
     held = self._array()
-    pages = mmap.mmap(-1, max(held.nbytes, 1))
-    moved: Array = np.ndarray(held.shape, held.dtype, pages)
+    pages = shared_memory.Held(shared_memory.create(max(held.nbytes, 1)), max(held.nbytes, 1))
+    moved: Array = np.ndarray(held.shape, held.dtype, pages.mapped())
     np.copyto(moved, held)
     self._value = moved
     count.address = None
-    _SHARED.add(count)
+    _SHARED[count] = pages
     return self
+
+
+def held_memory(tensor: Tensor) -> "shared_memory.Held | None":
+    """The shared memory that is all of the tensor's storage, if it has such memory."""
+    return _SHARED.get(tensor._storage)
+
+
+def on_shared_memory(pages: "shared_memory.Held", dtype: DType, shape: tuple[int, ...]) -> Tensor:
+    """A tensor on memory that another process shares."""
+    array: Array = np.ndarray(shape, dtype.numpy, pages.mapped())
+    made: Tensor = Tensor._make(array)
+    _SHARED[made._storage] = pages
+    return made

@@ -3,14 +3,13 @@
 import math
 from typing import Any, ClassVar
 
-from graphc import dtypes
+from graphc import dtypes, special
 from graphc.distributions import constraints
 from graphc.distributions.distribution import Distribution
 from graphc.distributions.parameters import lazy_property
 from graphc.functions.pointwise import where
 from graphc.functions.random import rand
 from graphc.modes import no_grad
-from graphc.special import i0e, i1e
 from graphc.tensor import Tensor
 
 _ATTEMPTS = 16
@@ -38,12 +37,12 @@ class VonMises(Distribution):
     @lazy_property
     def variance(self) -> Tensor:  # type: ignore[override]
         """The circular variance."""
-        return 1 - i1e(self.concentration) / i0e(self.concentration)
+        return 1 - special.i1e(self.concentration) / special.i0e(self.concentration)
 
     def log_prob(self, value: Tensor) -> Tensor:
         distance = (self._checked(value) - self.loc).cos()
         k = self.concentration
-        return k * (distance - 1) - math.log(2 * math.pi) - i0e(k).log()
+        return k * (distance - 1) - math.log(2 * math.pi) - special.i0e(k).log()
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         with no_grad():

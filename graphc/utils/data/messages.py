@@ -21,7 +21,7 @@ import numpy as np
 
 from graphc import shared_memory
 from graphc.dtypes import dtype as DType
-from graphc.functions.copying import _rebuild
+from graphc.functions.copying import leaf_on
 from graphc.tensor import Array, Tensor
 
 _HEADER = struct.Struct("=QQ?")  # parts, bytes of the block, whether it is shared memory
@@ -58,7 +58,7 @@ def _tensor(
     cls: type, memory: Any, dtype: DType, shape: Any, strides: Any, requires_grad: bool
 ) -> Tensor:
     array: Array = np.ndarray(shape, dtype.numpy, memory if len(memory) else None, 0, strides)
-    return _rebuild(cls, array, requires_grad)
+    return leaf_on(cls, Tensor._make(array), requires_grad)
 
 
 def _aligned(size: int) -> int:
@@ -144,7 +144,7 @@ class Channel:
             self._read(memoryview(block))  # type: ignore[arg-type]
             return _message(block, count)
         try:
-            block = shared_memory.mapped(descriptors[0], size)
+            block = shared_memory.mapped_or_copied(descriptors[0], size)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)

@@ -1,5 +1,6 @@
 """What a worker process does: it fetches the batches it is asked for and sends them back."""
 
+import io
 import pickle
 import random
 import signal
@@ -9,12 +10,14 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import numpy as np
 
 from graphc import config
 from graphc.functions.random import manual_seed
+from graphc.tensor import Tensor
 from graphc.utils.data.dataset import IterableDataset
 from graphc.utils.data.fetch import make_fetcher
 from graphc.utils.data.messages import Channel
@@ -106,6 +109,23 @@ class Task:
     init: Callable[[int], None] | None
     num_workers: int
     base_seed: int
+
+    def __reduce__(self) -> Any:
+        """For a worker that is no fork: it gets tensors of its own, however many there are."""
+        stream = io.BytesIO()
+        _Copying(stream, pickle.HIGHEST_PROTOCOL).dump(vars(self))
+        return _task, (stream.getvalue(),)
+
+
+def _task(pickled: bytes) -> Task:
+    return Task(**pickle.loads(pickled))
+
+
+class _Copying(ForkingPickler):
+    """Pickles what only processes can be given, and tensors by value."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        return obj.__reduce_ex__(2) if isinstance(obj, Tensor) else NotImplemented
 
 
 def _seed(base_seed: int, worker: int) -> int:
