@@ -4,11 +4,13 @@ import math
 from typing import Any
 
 from graphc import (
+    accelerator,
     amp,
     autograd,
     backends,
     compiler,
     cuda,
+    distributed,
     distributions,
     dtypes,
     func,
@@ -18,6 +20,7 @@ from graphc import (
     interchange,
     jit,
     linalg,
+    mps,
     multiprocessing,
     nn,
     optim,
@@ -33,6 +36,7 @@ from graphc import (
     types,
     utils,
     version,
+    xpu,
 )
 from graphc.activations import (
     celu,

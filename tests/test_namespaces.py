@@ -234,3 +234,40 @@ def test_annotations_and_overrides():
     assert graphc.overrides.is_tensor_like(graphc.ones(1))
     assert not graphc.overrides.has_torch_function((graphc.ones(1),))
     assert graphc.overrides.handle_torch_function(max, (), 1, 2) == 2
+
+
+# --------------------------------------------------------------- other devices and processes
+
+
+def test_devices_that_are_not_there():
+    for space in (graphc.mps, graphc.xpu, graphc.accelerator):
+        assert not space.is_available() and space.device_count() == 0
+        space.empty_cache()
+    assert graphc.accelerator.current_accelerator() is None
+    chosen = (
+        graphc.accelerator.current_accelerator() if graphc.accelerator.is_available() else "cpu"
+    )
+    assert graphc.ones(2, device=chosen).sum() == 2
+    for refused in (graphc.accelerator.synchronize, graphc.accelerator.current_device_index):
+        with pytest.raises(RuntimeError, match="no accelerator"):
+            refused()
+
+
+def test_one_process_is_alone():
+    distributed = graphc.distributed
+    assert not distributed.is_available() and not distributed.is_initialized()
+    for name in ("init_process_group", "get_rank", "all_reduce", "barrier"):
+        with pytest.raises(RuntimeError, match=f"graphc.distributed.{name}: .* one process"):
+            getattr(distributed, name)()
+
+
+def test_places_of_names():
+    import graphc.utils.data.distributed as of_data
+    from graphc.torch_version import TorchVersion
+    from graphc.utils import hooks, model_zoo
+
+    assert of_data.DistributedSampler is graphc.utils.data.DistributedSampler
+    assert isinstance(graphc.__version__, TorchVersion)
+    assert model_zoo.load_url is graphc.hub.load_state_dict_from_url
+    handle = graphc.nn.Linear(1, 1).register_forward_hook(lambda *_: None)
+    assert isinstance(handle, hooks.RemovableHandle)
