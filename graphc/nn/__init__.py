@@ -1,7 +1,7 @@
 """Networks: modules, functions, initialisation."""
 
 from graphc.errors import unknown_name
-from graphc.nn import attention, functional, init, modules, parallel, utils
+from graphc.nn import attention, common_types, functional, init, modules, parallel, utils
 from graphc.nn.module import Module
 from graphc.nn.modules.activation import (
     CELU,
@@ -46,6 +46,7 @@ from graphc.nn.modules.batchnorm import (
     LazyBatchNorm3d,
     SyncBatchNorm,
 )
+from graphc.nn.modules.channelshuffle import ChannelShuffle
 from graphc.nn.modules.container import (
     Container,
     ModuleDict,
@@ -68,6 +69,7 @@ from graphc.nn.modules.conv import (
     LazyConvTranspose2d,
     LazyConvTranspose3d,
 )
+from graphc.nn.modules.distance import CosineSimilarity, PairwiseDistance
 from graphc.nn.modules.dropout import (
     AlphaDropout,
     Dropout,
@@ -102,7 +104,6 @@ from graphc.nn.modules.loss import (
     BCELoss,
     BCEWithLogitsLoss,
     CosineEmbeddingLoss,
-    CosineSimilarity,
     CrossEntropyLoss,
     CTCLoss,
     GaussianNLLLoss,
@@ -118,7 +119,6 @@ from graphc.nn.modules.loss import (
     MultiMarginLoss,
     NLLLoss,
     NLLLoss2d,
-    PairwiseDistance,
     PoissonNLLLoss,
     SmoothL1Loss,
     SoftMarginLoss,
@@ -148,6 +148,7 @@ from graphc.nn.modules.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
+from graphc.nn.modules.pixelshuffle import PixelShuffle, PixelUnshuffle
 from graphc.nn.modules.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -171,11 +172,6 @@ from graphc.nn.modules.response_norm import (
     CrossMapLRN2d,
 )
 from graphc.nn.modules.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
-from graphc.nn.modules.shuffling import (
-    ChannelShuffle,
-    PixelShuffle,
-    PixelUnshuffle,
-)
 from graphc.nn.modules.sparse import (
     Embedding,
     EmbeddingBag,
@@ -374,6 +370,7 @@ __all__ = [
     "ZeroPad2d",
     "ZeroPad3d",
     "attention",
+    "common_types",
     "functional",
     "init",
     "modules",

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from graphc.nn import functional as F
 from graphc.nn.functional.loss import chosen
 from graphc.nn.module import Module
+from graphc.nn.modules.distance import PairwiseDistance
 from graphc.nn.modules.linear import Linear
 from graphc.tensor import Tensor
 
@@ -327,28 +328,3 @@ class LinearCrossEntropyLoss(_WeightedLoss):
             f"reduction={self.reduction}, ignore_index={self.ignore_index}, "
             f"label_smoothing={self.label_smoothing}, options={self.options}"
         )
-
-
-class CosineSimilarity(Module):
-    """The cosine of the angle between vectors along ``dim``."""
-
-    def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
-        super().__init__()
-        self.dim = dim
-        self.eps = eps
-
-    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
-        return F.cosine_similarity(x1, x2, self.dim, self.eps)
-
-
-class PairwiseDistance(Module):
-    """The p-norm of the difference of vectors."""
-
-    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
-        super().__init__()
-        self.norm = p
-        self.eps = eps
-        self.keepdim = keepdim
-
-    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
-        return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)

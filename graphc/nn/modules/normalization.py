@@ -7,6 +7,7 @@ from graphc.functions.creation import empty
 from graphc.nn import functional as F
 from graphc.nn import init
 from graphc.nn.module import Module
+from graphc.nn.modules.response_norm import CrossMapLRN2d as CrossMapLRN2d
 from graphc.nn.parameter import Parameter
 from graphc.tensor import Tensor
 

@@ -6,6 +6,9 @@ from typing import Any
 from graphc.nn import functional as F
 from graphc.nn.functional.arguments import Sizes, repeated
 from graphc.nn.module import Module
+from graphc.nn.modules.unpooling import MaxUnpool1d as MaxUnpool1d
+from graphc.nn.modules.unpooling import MaxUnpool2d as MaxUnpool2d
+from graphc.nn.modules.unpooling import MaxUnpool3d as MaxUnpool3d
 from graphc.tensor import Tensor
 
 

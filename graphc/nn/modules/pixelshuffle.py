@@ -1,4 +1,4 @@
-"""Layers that exchange channels with places, or among each other."""
+"""Channels exchanged with places."""
 
 from graphc.nn import functional as F
 from graphc.nn.module import Module
@@ -31,17 +31,3 @@ class PixelUnshuffle(Module):
 
     def extra_repr(self) -> str:
         return f"downscale_factor={self.downscale_factor}"
-
-
-class ChannelShuffle(Module):
-    """The channels of (N, C, ...) dealt out to ``groups`` in turn."""
-
-    def __init__(self, groups: int) -> None:
-        super().__init__()
-        self.groups = groups
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.channel_shuffle(input, self.groups)
-
-    def extra_repr(self) -> str:
-        return f"groups={self.groups}"
