@@ -8,6 +8,7 @@ places of ``affine_grid`` melt into the sampling that reads them.
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import product
 from typing import Any
 
@@ -105,6 +106,16 @@ class _Image:
         return _where(inside, read * _reshaped(weight, self.batch, 1, int(weight.shape[1])), 0.0)
 
 
+def _total(image: _Image, taps: Sequence[Sequence[tuple[Any, Any]]]) -> Any:
+    """The sum over all combinations of the places of each dim, weighted by products of weights."""
+    total: Any = None
+    for chosen in product(*taps):
+        weight = reduce(lambda a, b: a * b, (w for _, w in chosen))
+        part = image.weighted([place for place, _ in chosen], weight)
+        total = part if total is None else total + part
+    return total
+
+
 def _nearest(image: _Image, at: Sequence[Any], padding: str, align_corners: bool) -> Any:
     places = [
         _kept(x, size, padding, align_corners).round()
@@ -117,14 +128,9 @@ def _nearest(image: _Image, at: Sequence[Any], padding: str, align_corners: bool
 def _linear(image: _Image, at: Sequence[Any], padding: str, align_corners: bool) -> Any:
     kept = [_kept(x, n, padding, align_corners) for x, n in zip(at, image.sizes, strict=True)]
     first = [x.detach().floor() for x in kept]
-    total: Any = 0
-    for corner in product((0, 1), repeat=len(kept)):
-        weight: Any = 1
-        for x, low, far in zip(kept, first, corner, strict=True):
-            weight = ((x - low) if far else (low + 1 - x)) * weight
-        places = [low + far for low, far in zip(first, corner, strict=True)]
-        total = image.weighted(places, weight) + total
-    return total
+    ends = [(low, low + 1) for low in first]
+    sides = [(high - x, x - low) for x, (low, high) in zip(kept, ends, strict=True)]
+    return _total(image, [list(zip(*pair, strict=True)) for pair in zip(ends, sides, strict=True)])
 
 
 def _cubic_weights(t: Any) -> list[Any]:
@@ -141,17 +147,12 @@ def _cubic_weights(t: Any) -> list[Any]:
 
 
 def _cubic(image: _Image, at: Sequence[Any], padding: str, align_corners: bool) -> Any:
-    first = [x.detach().floor() for x in at]
-    weights = [_cubic_weights(x - low) for x, low in zip(at, first, strict=True)]
-    total: Any = 0
-    for steps in product(range(4), repeat=len(first)):
-        weight: Any = 1
-        places = []
-        for d, step in enumerate(steps):
-            weight = weights[d][step] * weight
-            places.append(_kept(first[d] + (step - 1.0), image.sizes[d], padding, align_corners))
-        total = image.weighted(places, weight) + total
-    return total
+    taps = []
+    for x, size in zip(at, image.sizes, strict=True):
+        low = x.detach().floor()
+        places = [_kept(p, size, padding, align_corners) for p in (low - 1, low, low + 1, low + 2)]
+        taps.append(list(zip(places, _cubic_weights(x - low), strict=True)))
+    return _total(image, taps)
 
 
 _READERS: dict[str, Callable[[_Image, Sequence[Any], str, bool], Any]] = {
