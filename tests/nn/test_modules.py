@@ -1,6 +1,7 @@
 """``nn.Module`` compared with PyTorch: names, order, registration, containers, parameters."""
 
 import copy
+import importlib
 from collections import OrderedDict
 
 import pytest
@@ -288,3 +289,12 @@ def test_imports_as_programs_write_them():
     assert graphc.nn.modules.Linear is graphc.nn.Linear
     pair = graphc.nn.modules.utils._pair
     assert (pair(3), pair([1, 2])) == ((3, 3), (1, 2))
+
+
+def test_every_layer_is_in_a_module_of_the_same_name():
+    """So that imports, and pickles that name classes by their modules, find it."""
+    for name, cls in vars(torch.nn).items():
+        if not isinstance(cls, type) or not issubclass(cls, torch.nn.Module):
+            continue
+        place = importlib.import_module(cls.__module__.replace("torch", "graphc", 1))
+        assert getattr(place, name) is getattr(graphc.nn, name), name
