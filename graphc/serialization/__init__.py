@@ -3,7 +3,11 @@
 from typing import Any
 
 from graphc.errors import unknown_name
-from graphc.serialization.loading import get_unsafe_globals_in_checkpoint, load
+from graphc.serialization.loading import (
+    default_restore_location,
+    get_unsafe_globals_in_checkpoint,
+    load,
+)
 from graphc.serialization.restricted import (
     add_safe_globals,
     clear_safe_globals,
@@ -16,6 +20,7 @@ __all__ = [
     "DEFAULT_PROTOCOL",
     "add_safe_globals",
     "clear_safe_globals",
+    "default_restore_location",
     "get_safe_globals",
     "get_unsafe_globals_in_checkpoint",
     "load",

@@ -306,12 +306,14 @@ class _Contents:
 def _placement(map_location: Any) -> Callable[[UntypedStorage, str], Any]:
     """What moves a storage to where ``map_location`` wants it, given where it was."""
     if map_location is None:
-        return _placed
+        return default_restore_location
     if isinstance(map_location, dict):
-        return lambda storage, location: _placed(storage, map_location.get(location, location))
+        return lambda storage, location: default_restore_location(
+            storage, map_location.get(location, location)
+        )
     if isinstance(map_location, (str, bytes, device)):
         where = map_location.decode() if isinstance(map_location, bytes) else str(map_location)
-        return lambda storage, _: _placed(storage, where)
+        return lambda storage, _: default_restore_location(storage, where)
     if not callable(map_location):
         raise TypeError(
             "map_location must be a device, a string, a dict or a function, not "
@@ -321,7 +323,7 @@ def _placement(map_location: Any) -> Callable[[UntypedStorage, str], Any]:
     def asked(storage: UntypedStorage, location: str) -> Any:
         chosen = map_location(storage, location)
         if chosen is None:
-            return _placed(storage, location)
+            return default_restore_location(storage, location)
         if not isinstance(chosen, (TypedStorage, UntypedStorage)):
             raise TypeError(f"map_location returned {type(chosen)}, not a storage or None")
         return UntypedStorage._of(chosen._flat.view(np.uint8), chosen._count)
@@ -329,7 +331,7 @@ def _placement(map_location: Any) -> Callable[[UntypedStorage, str], Any]:
     return asked
 
 
-def _placed(storage: UntypedStorage, location: Any) -> UntypedStorage:
+def default_restore_location(storage: UntypedStorage, location: Any) -> UntypedStorage:
     """The storage at a location. Raises RuntimeError where there is no such device."""
     location = str(location)
     if location == "cpu":

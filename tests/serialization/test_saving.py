@@ -352,6 +352,7 @@ def test_old_formats_are_refused():
         graphc.device("cpu"),
         {"cuda:1": "cpu"},
         lambda storage, location: storage,
+        lambda storage, location: graphc.serialization.default_restore_location(storage, "cpu"),
         lambda storage, location: storage if location == "cuda:1" else None,
     ],
 )

@@ -157,6 +157,28 @@ def test_text_curves_and_meshes(tmp_path):
     assert "custom_scalars__config__" in found
 
 
+def test_whole_tensors_and_curves_that_are_computed(tmp_path):
+    x = graphc.arange(6).reshape(2, 3)
+    counts = [graphc.tensor([2.0, 1, 0]) for _ in range(6)]
+
+    def function(w):
+        w.add_tensor("x", x, 2)
+        w.add_tensor("half", x.to(graphc.float16).t(), 2)
+        w.add_pr_curve_raw("curve", *counts, num_thresholds=3)
+        w.add_custom_scalars_multilinechart(["a", "b"], "losses", "both")
+        w.add_custom_scalars_marginchart(["a", "low", "high"], "losses", "band")
+        with pytest.raises(ValueError, match="unsupported tensor dtype"):
+            w.add_tensor("x", x.to(graphc.bfloat16))
+
+    found = {tag: v for tag, _, v in write(tmp_path, function)}
+    assert np.frombuffer(found["x"].tensor.tensor_content, "i8").tolist() == list(range(6))
+    half = np.frombuffer(found["half"].tensor.tensor_content, "f2")
+    assert half.tolist() == [0, 3, 1, 4, 2, 5]
+    assert [d.size for d in found["half"].tensor.tensor_shape.dim] == [3, 2]
+    assert list(found["curve"].tensor.float_val) == [2, 1, 0] * 6
+    assert "custom_scalars__config__" in found
+
+
 def test_embeddings(tmp_path):
     def function(w):
         w.add_embedding(
@@ -265,6 +287,12 @@ def test_graphs_of_other_calls(tmp_path, capsys):
     assert "input/input.2" in graph(tmp_path)
     assert model.training and not any(m._forward_hooks for m in model.modules())
     assert model(graphc.rand(2, 4)).shape == (2, 3)  # tracing is over
+
+
+def test_graphs_of_compiled_modules(tmp_path):
+    model = graphc.compile(Net())
+    write(tmp_path, lambda w: w.add_graph(model, graphc.rand(2, 4)))
+    assert "Net/Linear[head]/weight" in graph(tmp_path)
 
 
 class Asks(nn.Module):

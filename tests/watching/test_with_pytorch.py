@@ -17,10 +17,7 @@ METHODS = [
     for name, value in vars(theirs).items()
     if inspect.isfunction(value) and (name == "__init__" or not name.startswith("_"))
 ]
-MISSING = {  # of other formats
-    "add_tensor", "add_onnx_graph", "add_pr_curve_raw",
-    "add_custom_scalars_multilinechart", "add_custom_scalars_marginchart",
-}  # fmt: skip
+MISSING = {"add_onnx_graph"}
 
 
 @pytest.mark.parametrize("name", sorted(set(METHODS) - MISSING))

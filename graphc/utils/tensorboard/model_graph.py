@@ -87,6 +87,7 @@ def described(model: Any, given: Any) -> Any:
 
     Raises TypeError for what is no module, or where no input is given.
     """
+    model = getattr(model, "_orig_mod", model)  # of a compiled one
     if not isinstance(model, Module):
         raise TypeError(f"add_graph draws a module, not {type(model).__name__}")
     if given is None:

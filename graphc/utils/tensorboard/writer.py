@@ -11,6 +11,18 @@ from graphc import dtypes
 from graphc.tensor import Tensor
 from graphc.utils.tensorboard.events import EventFile
 
+_DATA_TYPES = {
+    dtypes.float32: "DT_FLOAT",
+    dtypes.float64: "DT_DOUBLE",
+    dtypes.float16: "DT_HALF",
+    dtypes.uint8: "DT_UINT8",
+    dtypes.int8: "DT_INT8",
+    dtypes.int16: "DT_INT16",
+    dtypes.int32: "DT_INT32",
+    dtypes.int64: "DT_INT64",
+    dtypes.bool_: "DT_BOOL",
+}
+
 
 def _library() -> Any:
     try:
@@ -208,6 +220,50 @@ class SummaryWriter:
         step = _step(global_step)
         self._writer.add_pr_curve(tag, *given, step, num_thresholds, _plain(weights), walltime)
 
+    def add_pr_curve_raw(
+        self,
+        tag: str,
+        true_positive_counts: Any,
+        false_positive_counts: Any,
+        true_negative_counts: Any,
+        false_negative_counts: Any,
+        precision: Any,
+        recall: Any,
+        global_step: Any = None,
+        num_thresholds: int = 127,
+        weights: Any = None,
+        walltime: float | None = None,
+    ) -> None:
+        """Precision and recall that are computed already, for each threshold."""
+        counts = (
+            true_positive_counts, false_positive_counts, true_negative_counts,
+            false_negative_counts, precision, recall,
+        )  # fmt: skip
+        given = [_plain(x) for x in counts]
+        step = _step(global_step)
+        self._writer.add_pr_curve_raw(tag, *given, step, num_thresholds, _plain(weights), walltime)
+
+    def add_tensor(
+        self, tag: str, tensor: Any, global_step: Any = None, walltime: float | None = None
+    ) -> None:
+        """All elements as they are. Raises ValueError for bfloat16."""
+        from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
+        from tensorboardX.proto.tensor_pb2 import TensorProto
+        from tensorboardX.proto.tensor_shape_pb2 import TensorShapeProto
+
+        if tensor.dtype not in _DATA_TYPES:
+            raise ValueError(f"{tag} has unsupported tensor dtype {tensor.dtype}")
+        sizes = TensorShapeProto(dim=[TensorShapeProto.Dim(size=n) for n in tensor.shape])
+        contents = np.ascontiguousarray(_plain(tensor)).tobytes()
+        value = Summary.Value(
+            tag=tag,
+            tensor=TensorProto(
+                dtype=_DATA_TYPES[tensor.dtype], tensor_shape=sizes, tensor_content=contents
+            ),
+            metadata=SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="tensor")),
+        )
+        self.file_writer.add_summary(Summary(value=[value]), _step(global_step), walltime)
+
     def add_hparams(
         self,
         hparam_dict: dict[str, Any],
@@ -361,6 +417,18 @@ class SummaryWriter:
     def add_custom_scalars(self, layout: dict[str, Any]) -> None:
         """How scalars are put together in diagrams: ``{category: {title: [kind, tags]}}``."""
         self._writer.add_custom_scalars(layout)
+
+    def add_custom_scalars_multilinechart(
+        self, tags: list[str], category: str = "default", title: str = "untitled"
+    ) -> None:
+        """Scalars in one diagram."""
+        self._writer.add_custom_scalars_multilinechart(tags, category, title)
+
+    def add_custom_scalars_marginchart(
+        self, tags: list[str], category: str = "default", title: str = "untitled"
+    ) -> None:
+        """A scalar in a band between two others: three tags."""
+        self._writer.add_custom_scalars_marginchart(tags, category, title)
 
     # --------------------------------------------------------------------------------------- graphs
 
