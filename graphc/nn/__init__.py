@@ -1,11 +1,5 @@
 """Networks: modules, functions, initialisation."""
 
-from graphc.nn.modules.shuffling import (
-    ChannelShuffle,
-    PixelShuffle,
-    PixelUnshuffle,
-)
-
 from graphc.errors import unknown_name
 from graphc.nn import attention, common_types, functional, init, modules, parallel, utils
 from graphc.nn.module import Module
