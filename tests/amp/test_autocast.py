@@ -122,11 +122,13 @@ def test_the_expressions_are_of_the_kinds_they_are_listed_under():
 
 def test_every_name_in_the_table_that_exists_casts():
     functions = graphc.functions.registry.FUNCTIONS
+    of_linalg = {f"linalg_{name}": f for name, f in vars(graphc.linalg).items()}
+    of_linalg.update(multi_dot=graphc.linalg.multi_dot, vecdot=graphc.linalg.vecdot)
     for name in POLICIES:
         places = [
             vars(graphc.nn.functional).get(name),
             functions.get(name),
-            vars(graphc.linalg).get(name.removeprefix("linalg_")),
+            of_linalg.get(name),
             vars(graphc.Tensor).get(name),
         ]
         found = [f for f in places if f is not None]
