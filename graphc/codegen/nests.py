@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from graphc.codegen.columns import Columns, wide
 from graphc.codegen.loops import LoopMaker, Loops, Sharing, real, steps
-from graphc.codegen.placement import Placement
+from graphc.codegen.placement import Placement, repeats
 from graphc.codegen.short import has_short_rows
 from graphc.codegen.statements import POSITIONS, Statements, in_parts, with_shared_extremes
 from graphc.codegen.sweeps import Array, with_found_positions, with_kept_values
@@ -207,7 +207,7 @@ class NestRenderer:
     def _finals(
         self, finals: Sequence[Statement], placement: Placement, depth: int
     ) -> tuple[str, ...]:
-        fresh = [s for s in finals if self._outside.get(s.name) != s]
+        fresh = [s for s in finals if not repeats(s, self._outside)]
         for statement in fresh:
             placement.define(statement.name, depth)
             self._outside[statement.name] = statement

@@ -53,6 +53,13 @@ def _in_conditions(conditions: tuple[Condition, ...]) -> Iterator[str]:
         yield from _symbols(limit)
 
 
+def repeats(statement: Statement, outer: Mapping[str, Statement]) -> bool:
+    """Whether an earlier phase computed the same: one check has one name in all phases."""
+    before = outer.get(statement.name)
+    both_check = isinstance(before, Index) and isinstance(statement, Index)
+    return before == statement or both_check
+
+
 class Placement:
     """The depth of every name in a nest of loops; 0 is outside all of them.
 
@@ -94,10 +101,11 @@ class Placement:
         placed: dict[int, list[Statement]] = {}
         for statement in statements:
             depth = max(self.depth(read_by(statement)), shallowest)
-            if statement.name in known and depth < deepest:
-                if known[statement.name] == statement:
-                    self.define(statement.name, depth)
-                    continue
+            outside = depth < deepest
+            if repeats(statement, known) and (outside or isinstance(statement, Index)):
+                self.define(statement.name, depth)
+                continue
+            if statement.name in known and outside:
                 depth = deepest
             self.define(statement.name, depth)
             placed.setdefault(depth, []).append(statement)

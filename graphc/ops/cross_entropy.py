@@ -131,7 +131,8 @@ def _arriving(
     """What arrives at each example, and its label, with a dim for the classes."""
     label, counts = _labels(target, ignore_index)
     each, total = _shares(x, label, counts, weight, reduction)
-    share = g * each if total is None else (g / total) * each
+    # Chosen, not only multiplied: where nothing counts, the total is zero.
+    share = g * each if total is None else row.where(counts, (g / total) * each, 0)
     dim = _class_dim(x)
     return _with_class(share, dim), _with_class(label, dim)
 

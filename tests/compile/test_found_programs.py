@@ -35,6 +35,25 @@ def test_an_index_that_two_phases_of_a_kernel_use_is_declared_once() -> None:
         np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-6)
 
 
+def test_an_index_that_a_sweep_and_its_end_use_is_declared_once() -> None:
+    weight = graphc.tensor([0.5, 1.0, 2.0, 0.7])
+
+    def program(x: Any, y: Any) -> Any:
+        loss = graphc.nn.functional.cross_entropy(
+            x, y, weight, ignore_index=1, label_smoothing=0.1, reduction="none"
+        )
+        (loss * (graphc.arange(8 * 24.0).reshape(8, 24) * 0.75 % 1)).sum().backward()
+        return loss, x.grad
+
+    runs = []
+    for call in (program, graphc.compile(program)):
+        x = graphc.arange(8 * 4 * 24.0).reshape(8, 4, 24) * 0.37 % 3
+        y = graphc.arange(8 * 24).reshape(8, 24) * 7 % 4
+        runs.append(call(x.requires_grad_(), y))
+    for a, b in zip(*runs, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_nothing_is_looked_up_for_a_sum_of_nothing() -> None:
     def program(x: Any) -> Any:
         found = graphc.gather(x, 1, graphc.zeros_like(x, dtype=graphc.int64))

@@ -189,12 +189,26 @@ def cross_entropy(
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     _check_scores("log_softmax_lastdim_kernel_impl", input)
     axis = 0 if input.ndim == 1 else 1
-    if tuple(target.shape) == tuple(input.shape) and target.dtype.is_floating_point:
+    floating = target.dtype.is_floating_point
+    if tuple(target.shape) == tuple(input.shape):
+        if not floating:
+            raise RuntimeError(
+                "Expected floating point type for target with class probabilities, got "
+                f"{target.dtype.type_name}"
+            )
+        if ignore_index >= 0:
+            raise RuntimeError("ignore_index is not supported for floating point target")
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis)
-    if target.dtype.is_floating_point:
+    if floating and (not axis or target.shape[:1] == input.shape[:1]):
         raise RuntimeError(
-            f"Expected floating point type for target with class probabilities to have the shape "
-            f"of the input {list(input.shape)}, got {target.dtype} of shape {list(target.shape)}"
+            f"expected target dtype to be Long or Byte, but got {target.dtype.type_name} of shape "
+            f"{list(target.shape)}; class probabilities would have that of the input, "
+            f"{list(input.shape)}"
+        )
+    if floating:
+        raise ValueError(
+            f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
+            f"({target.shape[0] if target.ndim else 0})."
         )
     if label_smoothing:
         return _smoothed(input, target, weight, ignore_index, reduction, label_smoothing, axis)

@@ -248,7 +248,7 @@ def local_response_norm(
         mean = _row("mean", shown, **along)
     else:
         mean = _row("floor_divide", _row("sum", shown, **along), int(size))
-    return _row("div", input, _row("pow", mean * alpha + k, beta))  # type: ignore[operator]
+    return input / _row("pow", mean * alpha + k, beta)  # type: ignore[operator, no-any-return]
 
 
 def normalize(

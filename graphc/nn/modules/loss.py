@@ -116,6 +116,12 @@ class HuberLoss(_Loss):
 
     function = staticmethod(F.huber_loss)
     lacks = ("weight",)
+    delta: float
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not isinstance(self.delta, (float, int)):
+            raise TypeError(f"delta must be a float or int, got: {type(self.delta)}")
 
 
 class NLLLoss(_WeightedLoss):
