@@ -408,7 +408,7 @@ def logspace(
     exact = dtypes.float64 if steps == 1 else kind  # one number is a power of the bound as given
     first, last = _ends("logspace", start, end, steps, exact)
     if kind.is_floating_point:
-        first, last = (x if isinstance(x, Tensor) else filled((), x, kind) for x in (first, last))
+        first, last = (x if isinstance(x, Tensor) else filled((), x, exact) for x in (first, last))
     exponents = _evenly(first, last, int(steps), dtypes.float64)
     bases = filled((), checked_number("logspace", "base", base), dtypes.float64)
     return cast(apply(OPS["pow"], (bases, exponents), {}), kind)
