@@ -99,9 +99,6 @@ def _fill(registry: ConstraintRegistry) -> None:
         (constraints.less_than(0), _below),
         (constraints.unit_interval, _between),
         (constraints.half_open_interval(0, 1), _between),
-        (constraints.lower_cholesky, lambda _: transforms.LowerCholeskyTransform()),
-        (constraints.positive_definite, lambda _: transforms.PositiveDefiniteTransform()),
-        (constraints.positive_semidefinite, lambda _: transforms.PositiveDefiniteTransform()),
         (constraints.corr_cholesky, lambda _: transforms.CorrCholeskyTransform()),
         (constraints.cat, cat),
         (constraints.stack, stack),
@@ -114,3 +111,6 @@ _fill(biject_to)
 _fill(transform_to)
 biject_to.register(constraints.simplex, lambda _: transforms.StickBreakingTransform())
 transform_to.register(constraints.simplex, lambda _: transforms.SoftmaxTransform())
+transform_to.register(constraints.lower_cholesky, lambda _: transforms.LowerCholeskyTransform())
+for _definite in (constraints.positive_definite, constraints.positive_semidefinite):
+    transform_to.register(_definite, lambda _: transforms.PositiveDefiniteTransform())
