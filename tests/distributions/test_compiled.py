@@ -179,3 +179,26 @@ def test_batches_of_examples() -> None:
     x, loc = graphc.randn(4, 3), graphc.randn(4, 3)
     found = graphc.vmap(graphc.func.grad(density))(x, loc)
     assert found.numpy() == pytest.approx((loc - x).numpy(), abs=1e-6)
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_squashed_normal_policies(outside: bool) -> None:
+    """The policy of soft actor-critic, whose transform remembers what it has computed."""
+    kept = d.TanhTransform(cache_size=1)
+
+    def loss(mean: Any, log_std: Any) -> Any:
+        squash = kept if outside else d.TanhTransform(cache_size=1)
+        policy = d.TransformedDistribution(d.Normal(mean, log_std.exp()), [squash])
+        action = policy.rsample()
+        return policy.log_prob(action).sum() + action.square().sum()
+
+    compiled = graphc.compile(graphc.func.grad(loss, argnums=(0, 1)))
+    mean, log_std = graphc.linspace(-9, 9, 7), graphc.linspace(-1, 1, 7)
+    for seed in (1, 2):
+        graphc.manual_seed(seed)
+        wanted = graphc.func.grad(loss, argnums=(0, 1))(mean, log_std)
+        graphc.manual_seed(seed)
+        for a, b in zip(compiled(mean, log_std), wanted, strict=True):
+            assert bool(a.isfinite().all())
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-6)
+    assert len(compiled.receipts) == 1
