@@ -12,6 +12,8 @@ import numpy as np
 
 from graphc import cuda
 from graphc.device import device
+from graphc.errors import TraceError
+from graphc.modes import MODES
 from graphc.serialization.archive import MAGIC, ArchiveReader, damaged
 from graphc.serialization.names import (
     STORAGES,
@@ -59,6 +61,11 @@ def load(
     RuntimeError for files that are damaged or in an old format, and for tensors that graphc does
     not have.
     """
+    if MODES.trace is not None:
+        raise TraceError(
+            "graphc.load would read the file once, while a compiled function is traced and not "
+            "when it runs: call it outside of the compiled function"
+        )
     restricted = pickle_module is None if weights_only is None else weights_only
     if restricted and pickle_module is not None:
         raise RuntimeError("Can not safely load weights when explicit pickle_module is specified")

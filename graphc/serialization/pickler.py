@@ -11,7 +11,9 @@ import numpy as np
 from graphc import layouts
 from graphc.device import device
 from graphc.dtypes import dtype as DType
+from graphc.nn.module import Module
 from graphc.nn.parameter import Parameter
+from graphc.nn.structure import Hooks, Table
 from graphc.serialization.names import (
     GET_LAYOUT,
     REBUILD_FROM_TYPE,
@@ -155,6 +157,8 @@ class TensorPickler:
             return obj.name
         if isinstance(obj, (type, DType)):
             return WRITTEN[obj][1] if obj in WRITTEN else NotImplemented
+        if isinstance(obj, Module):
+            return _with_plain_tables(obj.__reduce_ex__(2))
         if isinstance(obj, Size):
             return Size, (tuple(obj),)
         if isinstance(obj, device):
@@ -206,6 +210,21 @@ class TensorPickler:
         if kind is UNTYPED:
             return REBUILD_TENSOR_OF_BYTES, (stored, *rest, dtype)
         return REBUILD_TENSOR, (stored, *rest)
+
+
+def _with_plain_tables(reduced: Any) -> Any:
+    """A module's reduction in which its tables are dicts; ``__setstate__`` makes tables of them."""
+    if not isinstance(reduced, tuple) or len(reduced) < 3 or not isinstance(reduced[2], dict):
+        return reduced
+    state = {
+        name: dict(value)
+        if isinstance(value, Table)
+        else OrderedDict(value)
+        if isinstance(value, Hooks)
+        else value
+        for name, value in reduced[2].items()
+    }
+    return (*reduced[:2], state, *reduced[3:])
 
 
 def _own_methods(kind: type) -> set[str]:

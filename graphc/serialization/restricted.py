@@ -75,6 +75,8 @@ def trusted() -> dict[str, Any]:
             found[entry[1]] = entry[0]
         else:
             found[f"{entry.__module__}.{entry.__qualname__}"] = entry
+            if entry.__module__.partition(".")[0] == "graphc":  # in PyTorch's files, too
+                found[f"torch{entry.__module__[len('graphc') :]}.{entry.__qualname__}"] = entry
     return found
 
 

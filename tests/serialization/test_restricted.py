@@ -280,6 +280,18 @@ def test_trusted_classes_and_their_state():
         assert loaded(saved(made)).state == {"number": 3}
 
 
+def test_modules_whose_classes_are_trusted():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    data = saved(model)
+    with pytest.raises(pickle.UnpicklingError, match="Sequential was not an allowed global"):
+        loaded(data)
+    with safe_globals([nn.Sequential, nn.Linear, nn.ReLU]):
+        again = loaded(data)
+    assert repr(again) == repr(model) and again[0].weight.tolist() == model[0].weight.tolist()
+    again.register_forward_hook(lambda *_: None)  # its tables are those of a module
+    assert type(again._parameters) is type(model._parameters)
+
+
 def test_trusted_by_another_name():
     data = saved(Trusted(1)).replace(b"Trusted\n", b"Renamed\n")
     with safe_globals([(Trusted, f"{__name__}.Renamed")]):

@@ -415,14 +415,20 @@ def test_a_changed_element_is_warned_about():
         loaded(bytes(data))
 
 
-def test_inside_compiled_functions_saving_is_refused():
+def test_inside_compiled_functions_files_are_refused():
     @graphc.compile
     def f(x):
         graphc.save(x, io.BytesIO())
         return x
 
-    with pytest.raises(RuntimeError, match="outside of the compiled function"):
-        f(graphc.ones(2))
+    @graphc.compile
+    def g(x):
+        return x + loaded(data)
+
+    data = saved(graphc.ones(2))
+    for function in (f, g):
+        with pytest.raises(RuntimeError, match="outside of the compiled function"):
+            function(graphc.ones(2))
 
 
 # --------------------------------------------------------------------------------- atomic replacing

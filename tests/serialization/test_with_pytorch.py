@@ -171,6 +171,7 @@ def test_files_without_checksums(checksums):
     ],
 )
 @pytest.mark.parametrize("weights_only", [True, False])
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 def test_tensors_that_graphc_does_not_have(make, match, weights_only):
     with pytest.raises(RuntimeError, match=match):
         to_graphc({"x": make()}, weights_only=weights_only)
@@ -309,6 +310,14 @@ def test_layers_of_pytorch(text):
     for key, value in theirs.state_dict().items():
         assert contents(state[key]) == contents(value)
     assert list(state) == list(theirs.state_dict())
+
+
+def test_modules_whose_classes_are_trusted():
+    theirs = network(torch)
+    kinds = {type(module).__name__ for module in theirs.modules()}
+    with graphc.serialization.safe_globals([getattr(graphc.nn, name) for name in kinds]):
+        mine = to_graphc(theirs)
+    assert repr(mine) == repr(theirs)
 
 
 def test_optimizers_and_other_objects_of_pytorch():
