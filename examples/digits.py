@@ -63,7 +63,7 @@ def resample(images, size):
     return rows[:, :, low] * (1 - part) + rows[:, :, high] * part
 
 
-def load_data():
+def load_data(device):
     """Training and test sets, split 80/20 by a fixed seed, with mean 0 and deviation 1."""
     digits = load_digits()
     images = resample(digits.images.astype(np.float64), 32).astype(np.float32)
@@ -72,7 +72,8 @@ def load_data():
     cut = int(0.8 * len(images))
     return [
         TensorDataset(
-            graphc.from_numpy(images[part].copy()), graphc.from_numpy(digits.target[part].copy())
+            graphc.from_numpy(images[part].copy()).to(device),
+            graphc.from_numpy(digits.target[part].copy()).to(device),
         )
         for part in (order[:cut], order[cut:])
     ]
@@ -118,7 +119,7 @@ def predict(model, test_set):
         images, labels = test_set.tensors
         predicted = model(images).argmax(1)
     model.train()
-    return predicted.numpy(), labels.numpy()
+    return predicted.cpu().numpy(), labels.cpu().numpy()
 
 
 def draw(path, curves, confusion, accuracy):
@@ -152,13 +153,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--compile", choices=("none", "model", "step", "all"), default="all")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--output", type=Path, default=Path("digits_output"))
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
 
-    train_set, test_set = load_data()
+    train_set, test_set = load_data(options.device)
     graphc.manual_seed(0)
-    first = Net()
+    first = Net().to(options.device)
     print(first)
     runs = {"none": "eager", "model": "model", "step": "step"}
     chosen = runs if options.compile == "all" else {options.compile: runs[options.compile]}

@@ -60,7 +60,7 @@ def run_pipeline(
 ) -> Graph:
     """The graph after every pass.
 
-    ``dump(name, graph)`` sees the result of each. With ``verify`` the graph is checked before the
+    ``dump(name, graph)`` sees the result of each that has something to do. With ``verify`` the graph is checked before the
     first pass and after each one: its structure, its types, that inputs and results are as before,
     and the properties guaranteed so far; the GraphError names the pass that broke them.
     """
@@ -75,9 +75,9 @@ def run_pipeline(
         known.update(each.guarantees)
         if verify:
             check(graph, after, f"pass {each.name}", known)
+        if dump is not None and after is not graph:
+            dump(each.name, after)
         graph = after
-        if dump is not None:
-            dump(each.name, graph)
     return graph
 
 

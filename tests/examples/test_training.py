@@ -1,0 +1,68 @@
+"""The examples that train: each runs, compiled and not, and learns."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sklearn")
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(name: str, output: Path, *options: str) -> str:
+    """What an example prints."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / f"{name}.py"), *options, "--output", str(output)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def numbers(pattern: str, text: str) -> list[float]:
+    found = re.search(pattern, text)
+    assert found, text
+    return [float(x) for x in found.groups()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["none", "model", "step"])
+@pytest.mark.parametrize("name", ["char_gpt", "char_lstm"])
+def test_language_models(name: str, how: str, tmp_path: Path) -> None:
+    """The loss falls, and nothing is compiled after the second batch."""
+    text = run(name, tmp_path, "--steps", "40", "--batch", "4", "--length", "20", "--compile", how)
+    before, after, unseen = numbers(r"loss (\S+) -> (\S+), on text it has not seen (\S+)", text)
+    assert before > 4.4
+    assert after < 3.5
+    assert unseen < 3.5
+    if how != "none":
+        times, early = numbers(r"compiled (\d+) times; after two batches (\d+)", text)
+        assert times == early
+    assert (tmp_path / "loss.png").stat().st_size > 10_000
+    assert (tmp_path / "written.txt").read_text().startswith("def ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["none", "model", "step"])
+def test_autoencoder(how: str, tmp_path: Path) -> None:
+    text = run("vae_digits", tmp_path, "--epochs", "2", "--compile", how)
+    before, after = numbers(r"loss (\S+) -> (\S+) nats", text)
+    assert after < 0.95 * before < 40
+    assert (tmp_path / "plane.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["none", "step"])
+def test_two_networks(how: str, tmp_path: Path) -> None:
+    text = run("gan_digits", tmp_path, "--epochs", "1", "--compile", how)
+    judge, maker = numbers(r"judge (\S+), maker (\S+)", text)
+    assert 0.1 < judge < 2
+    assert 0.1 < maker < 5
+    assert (tmp_path / "digits.png").stat().st_size > 10_000
