@@ -600,7 +600,7 @@ def _placed(
     if value.flags.c_contiguous and all(x.flags.c_contiguous for x in values):
         return value
     if any(map(_spread, values)) or not is_elementwise(op, types, attrs):
-        return np.ascontiguousarray(value)
+        return value if value.flags.c_contiguous else np.ascontiguousarray(value)
     if isinstance(op.lower, Decompose):
         wanted = _alike(values, value.dtype)
         if wanted.strides != value.strides:
