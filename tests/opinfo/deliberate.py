@@ -91,6 +91,27 @@ ENTRIES: tuple[Entry, ...] = (
         "16 bits are computed in 64; PyTorch's own arithmetic overflows to infinities and NaN",
     ),
     Entry(
+        "nn.functional.scaled_dot_product_attention",
+        "eager compiled gradient compiled_gradient second",
+        ".*",
+        "dropout_p=0.5",
+        "other weights are drawn; tests/nn/test_attention.py looks at how many",
+    ),
+    Entry(
+        "nn.functional.scaled_dot_product_attention",
+        "gradient compiled_gradient",
+        "bfloat16",
+        r"\[4, 4, 3, 8\].*dropout_p=0.0",
+        "PyTorch goes back from a result that has been rounded to 16 bits",
+    ),
+    Entry(
+        "nn.functional.scaled_dot_product_attention",
+        "second",
+        "float64",
+        r"\[4, 4, 3, 8\].*dropout_p=0.0",
+        "PyTorch's kernel for four dimensions has no second gradient",
+    ),
+    Entry(
         "as_strided_scatter",
         "gradient compiled_gradient second",
         ".*",
