@@ -132,6 +132,7 @@ class Index:
 
     Negative values count from the end when ``wrap``. Outside ``[0, limit)`` the kernel reports
     ``site`` through ``gc_report_index`` and goes on with 0, so memory outside is never touched.
+    An index that is ``known`` to lie within is not checked.
     """
 
     name: str
@@ -139,6 +140,7 @@ class Index:
     limit: Int
     site: int
     wrap: bool = False
+    known: bool = False
 
 
 Statement = Union[Let, Index]

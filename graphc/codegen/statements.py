@@ -72,9 +72,12 @@ class Statements:
 
     def _index(self, index: Index) -> str:
         render = self.expressions
+        target = f"const {render.dialect.index} {render.identifier(index.name)}"
+        if index.known:
+            return f"{target} = {render.value(index.expr)};"
         function = "gc_index_wrapped" if index.wrap else "gc_index"
         return (
-            f"const {render.dialect.index} {render.identifier(index.name)} = {function}("
+            f"{target} = {function}("
             f"{render.dialect.reporter}, {index.site}, {render.value(index.expr)}, "
             f"{render.integer(index.limit)});"
         )

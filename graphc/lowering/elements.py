@@ -15,7 +15,17 @@ import numpy as np
 from graphc import dtypes
 from graphc.dtypes import dtype as DType
 from graphc.errors import GraphError
-from graphc.ir import Contract, Gather, Generate, IndexMap, Node, Scalar, Scatter, Source
+from graphc.ir import (
+    CONSTANT,
+    Contract,
+    Gather,
+    Generate,
+    IndexMap,
+    Node,
+    Scalar,
+    Scatter,
+    Source,
+)
 from graphc.kernel import Call, Combine, Condition, Const, Expr, InRange, Load, Masked, Position
 from graphc.lowering.indexing import Index, rejoined, simplified
 from graphc.sizes import Int, symbol
@@ -36,6 +46,7 @@ class Checked:
     limit: Int
     node: Node
     wrap: bool
+    known: bool = False
 
 
 @dataclass
@@ -175,8 +186,17 @@ class Elements:
         if name is None:
             count = len(self.index_names)
             name = self.index_names[key] = f"at_{count + 1}" if count else "at"
-        self.checked.setdefault(name, Checked(name, expr, limit, node, wrap))
+        known = _lies_within(node.inputs[1], limit)
+        self.checked.setdefault(name, Checked(name, expr, limit, node, wrap, known))
         return symbol(name, limit if limit != 1 else None)
+
+
+def _lies_within(index: Node, limit: Int) -> bool:
+    """Whether a table of indices is constant, and all of it in ``[0, limit)``."""
+    if index.op is not CONSTANT or not isinstance(limit, int):
+        return False
+    array = index.attrs["value"].array
+    return bool(array.size and array.min() >= 0 and array.max() < limit)
 
 
 _JOINED = {

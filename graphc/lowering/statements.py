@@ -118,7 +118,14 @@ class Writer:
         expr = self._place(checked.expr)
         self.scope.taken.add(checked.name)
         self.statements.append(
-            Index(checked.name, expr, checked.limit, self.site(checked.node), checked.wrap)
+            Index(
+                checked.name,
+                expr,
+                checked.limit,
+                self.site(checked.node),
+                checked.wrap,
+                checked.known,
+            )
         )
 
     # ------------------------------------------------------------------------------- counting
