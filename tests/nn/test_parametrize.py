@@ -270,6 +270,27 @@ def test_cached_values_are_computed_once():
     assert_same(program(graphc), program(torch))
 
 
+def test_cached_values_do_not_leave_a_trace():
+    P = graphc.nn.utils.parametrize  # noqa: N806
+    module = registered(graphc, scaled(graphc))
+    x = values(graphc, 2, 3)
+    expected = plain(module(x))
+
+    @graphc.compile
+    def twice(x):
+        with P.cached():
+            return module(x) + module(x)
+
+    with P.cached():
+        compiled = graphc.compile(module)
+        assert_same(compiled(x), expected)
+        assert_same(module(x), expected)
+        assert_same(compiled(x), expected)
+    assert_same(twice(x), 2 * expected)
+    assert not P._Cache.values
+    assert str(twice.ir["trace"]).count("= mul(weight.original") <= 1
+
+
 def test_copies_are_deep_and_pickles_refused():
     module = MAKERS["weight norm"](graphc)
     made = copy.deepcopy(module)

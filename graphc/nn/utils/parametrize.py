@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from graphc.modes import no_grad
+from graphc.modes import MODES, no_grad
 from graphc.nn.module import Module
 from graphc.nn.modules.container import ModuleDict, ModuleList
 from graphc.nn.parameter import Parameter
@@ -31,7 +31,8 @@ class _Cache:
     """Values of parametrized tensors while a :func:`cached` is open."""
 
     depth = 0
-    values: dict[tuple[int, str], Tensor] = {}  # noqa: RUF012 - of the process, as in PyTorch
+    # By module, name and trace; the trace is kept, so that its id stays its own.
+    values: dict[tuple[int, str, int], tuple[Any, Tensor]] = {}  # noqa: RUF012 - of the process
 
 
 @contextmanager
@@ -234,10 +235,10 @@ def _add_property(module: Module, name: str) -> None:
         parametrizations = self.parametrizations[name]
         if not _Cache.depth:
             return parametrizations()
-        key = (id(self), name)
+        key = (id(self), name, id(MODES.trace))
         if key not in _Cache.values:
-            _Cache.values[key] = parametrizations()
-        return _Cache.values[key]
+            _Cache.values[key] = (MODES.trace, parametrizations())
+        return _Cache.values[key][1]
 
     def write(self: Module, value: Tensor) -> None:
         self.parametrizations[name].right_inverse(value)
