@@ -211,12 +211,13 @@ def samples(*, backward: bool = False, short: bool = True, hidden: bool = True) 
 
     ``hidden`` allows gradients where queries may attend to no key.
     """
-    every = (*(_SHORT if short else ()), *_LONG)
-    cases = [(shapes, kind) for shapes in every for kind in _KINDS[:2]]
-    for those in (_SHORT if short else (), _LONG):
-        cases += [(those[i % len(those)], kind) for i, kind in enumerate(_KINDS[2:]) if those]
+    cases = [(_LONG[i % len(_LONG)], kind) for i, kind in enumerate(_KINDS)]
+    if short:
+        cases += [(shapes, kind) for shapes in _SHORT for kind in _KINDS[:2]]
+        cases += [(_SHORT[i % len(_SHORT)], kind) for i, kind in enumerate(_KINDS[2:])]
     for number, (shapes, kind) in enumerate(cases):
-        for dtype in (np.float64, np.float32):
+        both = shapes in (*_LONG, _SHORT[0])
+        for dtype in (np.float64, np.float32) if both else (np.float64,):
             made = _sample(shapes, dtype, *kind, salt=number % 7, backward=backward)
             yield made if hidden else replace(made, differentiable=kind[0] not in ("both", "keys"))
     if short and not backward:

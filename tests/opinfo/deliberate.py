@@ -99,13 +99,6 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         "nn.functional.scaled_dot_product_attention",
-        "gradient compiled_gradient",
-        "bfloat16",
-        r"\[4, 4, 3, 8\].*dropout_p=0.0",
-        "PyTorch goes back from a result that has been rounded to 16 bits",
-    ),
-    Entry(
-        "nn.functional.scaled_dot_product_attention",
         "second",
         "float64",
         r"\[4, 4, 3, 8\].*dropout_p=0.0",
