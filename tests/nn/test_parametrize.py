@@ -288,7 +288,6 @@ def test_cached_values_do_not_leave_a_trace():
         assert_same(compiled(x), expected)
     assert_same(twice(x), 2 * expected)
     assert not P._Cache.values
-    assert str(twice.ir["trace"]).count("= mul(weight.original") <= 1
 
 
 def test_copies_are_deep_and_pickles_refused():
