@@ -74,7 +74,7 @@ def trained(t, name, kwargs, dtype, compiled=False):
     x, y = data(t, dtype)
 
     def step(x, y):
-        optimizer.zero_grad()
+        net.zero_grad()
         loss = ((net(x) - y) ** 2).mean()
         loss.backward()
         optimizer.step()
