@@ -10,6 +10,14 @@ import graphc
 
 torch = pytest.importorskip("torch")
 
+from tests.nn.module_samples import (  # noqa: E402
+    arrays,
+    difference,
+    in_graphc,
+    leaves,
+    tensors,
+    weighted,
+)
 from tests.nn.same_program import assert_same, plain, same_error, values  # noqa: E402
 
 pytestmark = pytest.mark.differential
@@ -353,3 +361,27 @@ def message(name):
     with pytest.raises(Exception) as theirs:
         ERRORS[name](torch)
     return str(theirs.value).replace("torch.", "graphc.")
+
+
+def test_every_sample_of_the_function():
+    """PyTorch's samples without dropout, with the gradients of all tensors, masks too."""
+    database = pytest.importorskip("torch.testing._internal.common_methods_invocations").op_db
+    name = "nn.functional.multi_head_attention_forward"
+    op = next(op for op in database if op.name == name)
+    torch.manual_seed(0)
+    given = op.sample_inputs("cpu", torch.float64, requires_grad=False)
+    for number, sample in enumerate(given):
+        args = leaves([sample.input, *sample.args])
+        kwargs = leaves(dict(sample.kwargs))
+        args[10] = 0.0  # dropout_p
+        for x in tensors([args, kwargs]):
+            x.requires_grad_(x.is_floating_point())
+        results = []
+        for t, a, k in ((graphc, in_graphc(args), in_graphc(kwargs)), (torch, args, kwargs)):
+            outputs = tensors(t.nn.functional.multi_head_attention_forward(*a, **k))
+            weighted(t, outputs).backward()
+            grads = [x.grad for x in tensors([a, k]) if x.requires_grad]
+            results.append(arrays([*outputs, *grads]))
+        problem = difference(*results, rtol=1e-6, atol=1e-7)
+        assert not problem, f"sample {number}: {problem}"
+    assert number > 100
