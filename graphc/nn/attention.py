@@ -6,7 +6,7 @@ alone, so the choice is checked and forgotten.
 
 import contextlib
 from collections.abc import Iterator
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 from graphc.errors import unknown_name
 
@@ -23,7 +23,7 @@ class SDPBackend(IntEnum):
     CUDNN_ATTENTION = 3
     OVERRIDEABLE = 4
 
-    __repr__ = IntEnum.__str__
+    __str__ = Enum.__str__  # not the number
 
 
 @contextlib.contextmanager

@@ -314,5 +314,7 @@ def test_settings_choose_among_equal_results():
     with kernels.sdpa_kernel([kernels.SDPBackend.MATH, kernels.SDPBackend.FLASH_ATTENTION]):
         assert_same(attention(q, k, v), expected)
     assert list(kernels.SDPBackend.__members__) == list(torch.nn.attention.SDPBackend.__members__)
+    for show in (repr, str):
+        assert show(kernels.SDPBackend.MATH) == show(torch.nn.attention.SDPBackend.MATH)
     with pytest.raises(AssertionError, match="Backend must be an instance"):
         kernels.sdpa_kernel("MATH").__enter__()
