@@ -1,7 +1,7 @@
 """A group of nodes as a nest of the loop IR: pointwise nests, and reductions in phases."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from graphc.dtypes import bfloat16, float16
 from graphc.ir import Node
@@ -19,7 +19,6 @@ from graphc.kernel import (
     Statement,
     Store,
 )
-from graphc.kernel import Index as Checked
 from graphc.lowering.access import operations
 from graphc.lowering.axes import tidy
 from graphc.lowering.buffers import Buffers
@@ -286,8 +285,7 @@ class ReductionNest:
         phases = tuple(
             self._finished(part, phase) for part, phase in zip(self.parts, swept, strict=True)
         )
-        nest = _indexed_once(tidy(Nest(self.axes, phases)))
-        return scheduled(nest, work_of(self.plan, self.group))
+        return scheduled(tidy(Nest(self.axes, phases)), work_of(self.plan, self.group))
 
     def _elements(self) -> tuple[Elements, Writer]:
         elements = Elements(self._source, self.scope.indices)
@@ -376,21 +374,3 @@ class ReductionNest:
             (*finals, *writer.statements),
             stores,
         )
-
-
-def _indexed_once(nest: Nest) -> Nest:
-    """A checked index that several phases use is computed by the first that is no sweep."""
-    known: set[str] = set()
-
-    def fresh(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
-        return tuple(s for s in statements if not (isinstance(s, Checked) and s.name in known))
-
-    phases = []
-    for phase in nest.phases:
-        body = fresh(phase.body)
-        if not phase.axes:
-            known.update(s.name for s in body if isinstance(s, Checked))
-        finals = fresh(phase.finals)
-        known.update(s.name for s in finals if isinstance(s, Checked))
-        phases.append(replace(phase, body=body, finals=finals))
-    return replace(nest, phases=tuple(phases))

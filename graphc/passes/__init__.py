@@ -60,9 +60,10 @@ def run_pipeline(
 ) -> Graph:
     """The graph after every pass.
 
-    ``dump(name, graph)`` sees the result of each that has something to do. With ``verify`` the graph is checked before the
-    first pass and after each one: its structure, its types, that inputs and results are as before,
-    and the properties guaranteed so far; the GraphError names the pass that broke them.
+    ``dump(name, graph)`` sees the result of each that has something to do. With ``verify`` the
+    graph is checked before the first pass and after each one: its structure, its types, that inputs
+    and results are as before, and the properties guaranteed so far; the GraphError names the pass
+    that broke them.
     """
     known: set[str] = set()
     if verify:
