@@ -1,42 +1,26 @@
 """graphc: tensors with PyTorch's names, a graph you can read, and generated C that runs it."""
 
 import math
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from graphc import (
-    accelerator,
     amp,
     autograd,
-    backends,
-    compiler,
-    cuda,
-    distributed,
-    distributions,
     dtypes,
     func,
     functions,
-    hub,
-    inspect,
     interchange,
-    jit,
     linalg,
-    mps,
-    multiprocessing,
     nn,
-    optim,
-    overrides,
-    profiler,
     random,
     return_types,
-    serialization,
     settings,
     special,
     storage,
     testing,
     types,
-    utils,
     version,
-    xpu,
 )
 from graphc.activations import (
     celu,
@@ -51,12 +35,9 @@ from graphc.activations import (
     threshold_,
 )
 from graphc.amp import autocast
-from graphc.as_torch import install_as_torch, uninstall_as_torch
 from graphc.autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
-from graphc.compiler.function import compile
 from graphc.config import get_num_threads, set_num_threads
 from graphc.control import scan
-from graphc.cuda import OutOfMemoryError
 from graphc.device import device
 from graphc.dtypes import (
     bfloat16,
@@ -106,7 +87,6 @@ from graphc.modes import (
 )
 from graphc.nn.functional.recurrent import gru_cell, lstm_cell, rnn_relu_cell, rnn_tanh_cell
 from graphc.printing import get_printoptions, printoptions, set_printoptions
-from graphc.serialization import load, save
 from graphc.storage import TypedStorage, UntypedStorage
 from graphc.tensor import Size, Tensor
 
@@ -119,8 +99,68 @@ globals().update({name: getattr(settings, name) for name in settings.__all__})
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
 newaxis = None
 
-__all__ = sorted(name for name in globals() if not name.startswith("_"))
+# What is loaded when it is first asked for, and the modules it is found in. A module that stands
+# for itself is its own name.
+_LATER = {
+    "OutOfMemoryError": "cuda",
+    "compile": "compiler.function",
+    "install_as_torch": "as_torch",
+    "load": "serialization",
+    "save": "serialization",
+    "uninstall_as_torch": "as_torch",
+}
+_MODULES = frozenset(
+    """accelerator backends compiler cuda distributed distributions hub inspect jit mps
+    multiprocessing optim overrides profiler serialization utils xpu""".split()
+)
+
+__all__ = sorted(
+    {name for name in globals() if not name.startswith("_")} | set(_LATER) | set(_MODULES)
+)
+
+if TYPE_CHECKING:
+    from graphc import (
+        accelerator,
+        backends,
+        compiler,
+        cuda,
+        distributed,
+        distributions,
+        hub,
+        inspect,
+        jit,
+        mps,
+        multiprocessing,
+        optim,
+        overrides,
+        profiler,
+        serialization,
+        utils,
+        xpu,
+    )
+    from graphc.as_torch import install_as_torch, uninstall_as_torch
+    from graphc.compiler.function import compile
+    from graphc.cuda import OutOfMemoryError
+    from graphc.serialization import load, save
+
+
+def _compile_module(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+    """Makes the calls of this module run compiled from now on; takes what ``compile`` takes."""
+    compiled = __getattr__("compile")
+    self._compiled_call_impl = compiled(self._call_impl, *args, **kwargs)
+
+
+nn.Module.compile = _compile_module  # type: ignore[attr-defined]
 
 
 def __getattr__(name: str) -> Any:
-    raise unknown_name("module 'graphc'", name, globals())
+    if name in _MODULES:
+        return import_module(f"graphc.{name}")
+    if name in _LATER:
+        found = globals()[name] = getattr(import_module(f"graphc.{_LATER[name]}"), name)
+        return found
+    raise unknown_name("module 'graphc'", name, __all__)
+
+
+def __dir__() -> list[str]:
+    return __all__

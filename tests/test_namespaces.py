@@ -96,13 +96,25 @@ def test_what_is_there():
     assert backends.cpu.get_cpu_capability() in ("AVX512", "AVX2", "NEON", "DEFAULT")
 
 
+def loaded_by(code):
+    command = [sys.executable, "-c", f"import sys, graphc; {code}; print(*sys.modules)"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+    return set(done.stdout.split())
+
+
 def test_switches_load_no_compiler():
-    code = "import sys, graphc; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
-    ).stdout.split()
+    loaded = loaded_by("graphc.backends.cudnn.benchmark")
     assert "graphc.backends.cudnn" in loaded
-    assert not {"graphc.backends.c", "cffi", "jinja2"} & set(loaded)
+    assert not {"graphc.backends.c", "cffi", "jinja2"} & loaded
+
+
+def test_what_is_not_asked_for_is_not_loaded():
+    """Importing graphc is quick."""
+    later = {f"graphc.{name}" for name in ("compiler", "distributions", "optim", "utils")}
+    later |= {"scipy", "torch", "multiprocessing.connection", "graphc.serialization"}
+    assert not later & loaded_by("graphc.ones(2)")
+    assert {"graphc.optim", "graphc.optim.lr_scheduler"} <= loaded_by("graphc.optim.SGD")
+    assert "graphc.compiler.function" in loaded_by("graphc.compile")
 
 
 # ---------------------------------------------------------------------------------------- versions

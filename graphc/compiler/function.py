@@ -322,11 +322,3 @@ def compile(
     if isinstance(model, Module):
         return CompiledModule(model, fullgraph)
     return CompiledFunction(model, whole=fullgraph)
-
-
-def _compile_module(self: Module, *args: Any, **kwargs: Any) -> None:
-    """Makes the calls of this module run compiled from now on; takes what ``compile`` takes."""
-    self._compiled_call_impl = compile(self._call_impl, *args, **kwargs)
-
-
-Module.compile = _compile_module  # type: ignore[attr-defined]
