@@ -136,7 +136,12 @@ def _broadcast(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
 
 
 def _attention(op: Op, xs: Operands, attrs: Attrs, size: int) -> Tensor:
-    """The query has the batch in any case: everything else broadcasts to it."""
+    """The query has the batch in any case: everything else broadcasts to it.
+
+    With dropout each example is a call: all of them start at the state that they are given.
+    """
+    if xs[-1].tensor.dtype is dtypes.int64:
+        return one_by_one(op, xs, attrs, size)
     place = 3 if op.name == "attention_backward" else 0
     query = Operand(full_batch(xs[place], size), True)
     return _broadcast(op, [*xs[:place], query, *xs[place + 1 :]], attrs, size)

@@ -66,3 +66,66 @@ def test_two_networks(how: str, tmp_path: Path) -> None:
     assert 0.1 < judge < 2
     assert 0.1 < maker < 5
     assert (tmp_path / "digits.png").stat().st_size > 10_000
+
+
+WATCHED = """
+import gc
+import sys
+from pathlib import Path
+
+sys.path.insert(0, {folder!r})
+import {name} as example
+from source_text import Text
+
+import graphc
+
+
+class Steps:
+    def __init__(self, steps, **_):
+        self.steps, self.memory = steps, []
+
+    def __iter__(self):
+        for number in self.steps:
+            if number in (200, 1200):
+                gc.collect()
+                pages = int(Path("/proc/self/statm").read_text().split()[1])
+                print("resident", pages * 4096)
+            yield number
+
+    def set_postfix(self, **_):
+        pass
+
+
+example.tqdm = Steps
+graphc.manual_seed(0)
+text = Text()
+model = {model}
+losses, _, compiled, early = example.train(model, text, 1201, 2, {how!r}{more})
+print("compiled", len(compiled.receipts), early)
+"""
+MODELS = {
+    "char_gpt": ("example.GPT(len(text.characters), 16, 2, 1)", ""),
+    "char_lstm": ("example.Model(len(text.characters), 16, 1)", ", 'cpu'"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="tells its memory in another way")
+@pytest.mark.parametrize("how", ["model", "step"])
+@pytest.mark.parametrize("name", MODELS)
+def test_memory_is_flat(name: str, how: str) -> None:
+    """A thousand steps take no more memory than the first, and compile nothing."""
+    model, more = MODELS[name]
+    code = WATCHED.format(folder=str(ROOT / "examples"), name=name, model=model, how=how, more=more)
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+    assert done.returncode == 0, done.stderr
+    before, after = (int(x) for x in re.findall(r"resident (\d+)", done.stdout))
+    assert after - before < 2**20
+    times, early = numbers(r"compiled (\d+) (\d+)", done.stdout)
+    assert times == early

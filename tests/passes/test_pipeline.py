@@ -26,7 +26,7 @@ def test_every_stage_is_dumped_and_only_primitives_are_left() -> None:
     after = run_pipeline(
         program(network, (3, 4), (4,)), lambda name, graph: seen.append((name, graph)), verify=True
     )
-    assert [name for name, _ in seen] == [each.name for each in PIPELINE]
+    assert [name for name, _ in seen] == [each.name for each in PIPELINE if each.name != "loops"]
     assert seen[-1][1] is after
     assert "log_softmax" in {n.op.name for n in seen[0][1].nodes}
     assert not {"gelu", "log_softmax", "mean"} & {n.op.name for n in after.nodes}

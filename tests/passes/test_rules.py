@@ -199,6 +199,10 @@ FIRES: dict[str, list[tuple[Callable[..., Any], tuple[Any, ...], str]]] = {
         (lambda x: op("sum", x, dims=(0, 1), keepdim=False), ((1, 1, 4),), "sum"),
         (lambda x: op("sum", x, dims=(), keepdim=False), ((I, 3, 4),), "sum"),
     ],
+    "of-nothing": [
+        (lambda x: op("sum", x, dims=(0,), keepdim=False), ((0, 4),), "sum"),
+        (lambda x: op("prod", x, dims=(1,), keepdim=True), ((3, 0),), "prod"),
+    ],
     "sum-of-expand": [
         (
             lambda x: op("sum", op("expand", x, shape=(8, 4)), dims=(0,), keepdim=False),
