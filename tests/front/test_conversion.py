@@ -282,11 +282,12 @@ def test_pickles_of_views_share_and_attributes_travel() -> None:
 def test_parameters_and_what_is_taken_from_them() -> None:
     weight = graphc.nn.Parameter(graphc.ones(3))
     (weight * 2).sum().backward()
-    module, data = copy.deepcopy([weight, weight.data])
-    assert isinstance(module, graphc.nn.Parameter)
-    assert module.grad.tolist() == [2, 2, 2]
-    data.fill_(4)
-    assert module.tolist() == [4, 4, 4]
+    copied = copy.deepcopy(weight)
+    assert isinstance(copied, graphc.nn.Parameter)
+    assert copied.grad is None  # as PyTorch's
+    copied.data.fill_(4)
+    assert copied.tolist() == [4, 4, 4]
+    assert weight.tolist() == [1, 1, 1]
     for one in (pickle.loads(pickle.dumps(weight)), copy.copy(weight)):
         assert isinstance(one, graphc.nn.Parameter)
         assert one.is_leaf
