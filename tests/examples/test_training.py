@@ -114,7 +114,11 @@ MODELS = {
 @pytest.mark.parametrize("how", ["model", "step"])
 @pytest.mark.parametrize("name", MODELS)
 def test_memory_is_flat(name: str, how: str) -> None:
-    """A thousand steps take no more memory than the first, and compile nothing."""
+    """A thousand steps take no more memory than the first ones did, and compile nothing.
+
+    Around a compiled model the optimizer runs eagerly, with another learning rate at each step: the
+    bounded caches of types and gradient rules, which know numbers too, fill up at first.
+    """
     model, more = MODELS[name]
     code = WATCHED.format(folder=str(ROOT / "examples"), name=name, model=model, how=how, more=more)
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -126,6 +130,6 @@ def test_memory_is_flat(name: str, how: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     before, after = (int(x) for x in re.findall(r"resident (\d+)", done.stdout))
-    assert after - before < 2**20
+    assert after - before < (1 if how == "step" else 5) * 10**6
     times, early = numbers(r"compiled (\d+) (\d+)", done.stdout)
     assert times == early
