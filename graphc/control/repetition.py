@@ -9,7 +9,7 @@ from typing import Any
 
 from graphc.autograd.function import Function
 from graphc.control.products import over_steps
-from graphc.control.step import NotOneGraphError, Run, Step, Tensors
+from graphc.control.step import NotOneGraphError, Run, Step, Tensors, check_carries
 from graphc.functions.joining import cat, stack
 from graphc.functions.shape import unsqueeze
 from graphc.ir import OPS, Body, Graph, Node, TensorType
@@ -73,6 +73,7 @@ def _one_by_one(
     made: list[Tensors] = []
     for step in reversed(range(steps)) if reverse else range(steps):
         following, stacked = run(state, [t[step] for t in sequences])
+        check_carries(state, following)
         state = list(following)
         made.append(stacked)
     if reverse:

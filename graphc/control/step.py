@@ -105,8 +105,7 @@ class Step:
             with suspended(trace, record):
                 following, stacked = run(state, slices)
                 outputs = [trace.twin(t) for t in (*following, *stacked, *following)]
-                for i, (before, after) in enumerate(zip(state, following, strict=True)):
-                    _check_carry(i, before, after)
+                check_carries(state, following)
                 values = [t._current() for t in outputs]
         except ValueNeededError as error:
             raise NotOneGraphError(str(error)) from error
@@ -157,9 +156,11 @@ class Step:
         self.graph = self.part.forward
 
 
-def _check_carry(number: int, before: Tensor, after: Tensor) -> None:
-    if before._type != after._type:
-        raise RuntimeError(
-            f"scan(): carry {number} is {before._type} before a step and {after._type} after it; "
-            "each step has to hand on what it was given, in shape and dtype"
-        )
+def check_carries(before: Tensors, after: Tensors) -> None:
+    """Raises RuntimeError where a step does not hand on what it was given, in shape and dtype."""
+    for number, (old, new) in enumerate(zip(before, after, strict=True)):
+        if old._type != new._type:
+            raise RuntimeError(
+                f"scan(): carry {number} is {old._type} before a step and {new._type} after it; "
+                "each step has to hand on what it was given, in shape and dtype"
+            )

@@ -244,6 +244,10 @@ def test_a_carry_keeps_its_structure_and_type() -> None:
     x = graphc.ones(3, 2)
     with pytest.raises(RuntimeError, match="structure of init"):
         graphc.scan(lambda c, v: ((c, c), v), x[0], x)
-    grow = graphc.compile(lambda x: graphc.scan(lambda c, v: (graphc.cat([c, v]), v), x[0], x))
-    with pytest.raises(RuntimeError, match=r"carry 0 is f32\[2\] before a step and f32\[4\]"):
-        grow(x)
+
+    def grow(x: Any) -> Any:
+        return graphc.scan(lambda c, v: (graphc.cat([c, v]), v), x[0], x)
+
+    for call in (grow, graphc.compile(grow)):
+        with pytest.raises(RuntimeError, match=r"carry 0 is f32\[2\] before a step and f32\[4\]"):
+            call(x)
