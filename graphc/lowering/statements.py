@@ -82,13 +82,14 @@ class Writer:
         self._refs: dict[int, Expr] = {}
         self._inline: dict[tuple[int, tuple[Condition, ...]], Expr] = {}
         self._indexed: set[str] = set()
-        self._alive: list[Expr] = []
+        self._alive: list[Expr] = []  # so that an id stays that of one expression
         self._pinned: set[int] = set()
 
     def pin(self, roots: Iterable[Expr], buffers: set[str]) -> None:
         """Gives names to loads from these buffers, so that they come before all stores."""
         seen: set[int] = set()
         pending = list(roots)
+        self._alive += pending
         while pending:
             expr = pending.pop()
             if id(expr) in seen:
@@ -100,10 +101,11 @@ class Writer:
 
     def write(self, roots: Iterable[Expr]) -> list[Expr]:
         """The roots as expressions over names; the statements they need are added."""
-        self._alive = list(roots)
-        for root in self._alive:
+        written = list(roots)
+        self._alive += written
+        for root in written:
             self._count(root)
-        return [self._place(root) for root in self._alive]
+        return [self._place(root) for root in written]
 
     def index(self, value: Int) -> None:
         """Makes sure the checked indices that an index expression mentions are computed."""

@@ -104,3 +104,15 @@ def test_what_works_element_by_element_keeps_the_order_of_its_operand() -> None:
         assert y.stride() == (1, 2)
         assert flat.abs().sum() > 0
     assert f.softmax(graphc.rand(3, 2).t(), 0).stride() == (3, 1)
+
+
+def test_values_of_two_phases_of_a_kernel_are_told_apart() -> None:
+    """They were told apart by address, also after the first phase's were freed."""
+    sizes = ((19, 24), (12, 24), (24,), (24,), (72, 24), (72,), (24, 24), (24,)) * 2
+    for _ in range(10):
+
+        def program(*tensors: Any) -> Any:
+            norms = [graphc.linalg.vector_norm(x) for x in tensors]
+            return [graphc.stack(norms), graphc.stack(norms).norm()]
+
+        same(program, *sizes)
