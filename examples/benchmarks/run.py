@@ -5,178 +5,63 @@ so that whatever else the machine does falls on all of them alike; a contender's
 median of its rounds. All run on the same CPUs with the same number of threads, from the same
 numbers, and their results are compared.
 
-    python examples/benchmarks/run.py
-    python examples/benchmarks/run.py --rounds 3 --workload lenet_step --contender graphc
+    python examples/benchmarks/run.py                      # the main table
+    python examples/benchmarks/run.py --table all
+    python examples/benchmarks/run.py --table odd --rounds 3 --only resnet18 --contender graphc
+    python examples/benchmarks/run.py --table all --tiny   # do results agree? small sizes, no times
+
+Tables: ``main`` (everyday steps and functions), ``odd`` (odd sizes, other dtypes, whole models),
+``scaling`` (one function at many sizes, beside the floor that the processor sets), ``threads``
+(the main table's workloads with one thread and with several).
 
 PyTorch and JAX are installed into ``examples/benchmarks/.envs`` unless ``--torch-python`` and
-``--jax-python`` name interpreters that have them. Results: a table here, and the same with all
-details in ``examples/benchmarks/results/``.
+``--jax-python`` name interpreters that have them. Results: tables here, and the same with all
+details and plots in ``examples/benchmarks/results/``; ``report.py`` writes them again, and the
+README's.
 """
 
 import argparse
-import contextlib
 import datetime
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
+import report
+from contest import HERE, Entry, measure
 from worker import CONTENDERS
+from workloads import MAIN, ODD, SIZES, TABLES, THREADS, WORKLOADS
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
 REQUIREMENTS = {"torch": ["torch==2.13.0", "numpy"], "jax": ["jax"]}
-STEPS = ("lenet_step", "mlp_step")
-WORKLOADS = (*STEPS, "tiny_call", "pointwise_4m", "softmax_4096x1024", "matmul_bias_relu_1024")
-REFERENCE = "PyTorch eager"
-TOLERANCE = 1e-4  # relative to the largest number compared
 
 
-class Worker:
-    """A contender's process for one workload."""
-
-    def __init__(self, contender, workload, options, interpreter, caches):
-        self.contender = contender
-        threads = str(options.threads)
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "GRAPHC_CACHE_DIR": str(caches / "graphc"),
-            "TORCHINDUCTOR_CACHE_DIR": str(caches / "torch"),
-            "JAX_COMPILATION_CACHE_DIR": str(caches / "jax"),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-            "JAX_PLATFORMS": "cpu",
-            **{f"{name}_NUM_THREADS": threads for name in ("OMP", "MKL", "OPENBLAS", "GRAPHC")},
-        }
-        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by end()
-        self.process = subprocess.Popen(
-            [interpreter, HERE / "worker.py", contender, workload, threads],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            text=True,
-            env=environment,
-        )
-        self.ready = self.answer()
-        self.medians = []
-
-    def answer(self):
-        """The next line of JSON; raises RuntimeError with what the process said when it died."""
-        line = self.process.stdout.readline()
-        if not line:
-            self.process.wait()
-            self.log.seek(0)
-            said = self.log.read().strip().splitlines()[-15:]
-            raise RuntimeError(f"{self.contender} failed:\n    " + "\n    ".join(said))
-        return json.loads(line)
-
-    def go(self, seconds):
-        self.process.stdin.write(f"go {seconds}\n")
-        self.process.stdin.flush()
-        self.medians.append(self.answer()["median"])
-
-    def end(self):
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        try:
-            self.process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
-        self.log.close()
+def rows_of(table, options):
+    wanted = MAIN if table == THREADS else table
+    rows = [row for row in WORKLOADS.values() if row.table == wanted]
+    return [r for r in rows if not options.only or any(part in r.name for part in options.only)]
 
 
-def contenders_of(workload, chosen):
-    """A call has no model to be compiled apart from the rest."""
-    return [c for c in chosen if workload in STEPS or c != "graphc compiled model"]
-
-
-def measure(workload, options, interpreters):
-    """One workload: starts the workers (cold, then warm), interleaves rounds, compares."""
-    rows, problems, workers = {}, [], []
-    with tempfile.TemporaryDirectory(prefix="graphc-benchmark-") as folder:
-        try:
-            for i, name in enumerate(contenders_of(workload, options.contenders)):
-                interpreter = interpreters[CONTENDERS[name][0]]
-                caches = Path(folder) / str(i)
-                caches.mkdir(mode=0o700)
-                starts = ["first_calls_warm"]
-                if (
-                    CONTENDERS[name][1] != "eager"
-                ):  # it compiles, so what does it find the next time?
-                    starts.insert(0, "first_calls_cold")
-                row = {}
-                try:
-                    for start in starts:
-                        progress(f"{workload}: {name}, {start.replace(chr(95), chr(32))}")
-                        worker = Worker(name, workload, options, interpreter, caches)
-                        row[start] = worker.ready["first_calls"]
-                        if start != starts[-1]:
-                            worker.end()
-                except RuntimeError as error:
-                    problems.append(f"{workload}: {error}")
-                    continue
-                workers.append(worker)
-                row.update({k: worker.ready[k] for k in ("plain_call", "versions", "numbers")})
-                rows[name] = row
-            for number in range(options.rounds):
-                for worker in workers[:]:
-                    progress(
-                        f"{workload}: round {number + 1} of {options.rounds}, {worker.contender}"
-                    )
-                    time.sleep(0.05)  # threads of the one before may still spin
-                    try:
-                        worker.go(options.seconds)
-                    except RuntimeError as error:
-                        problems.append(f"{workload}: {error}")
-                        workers.remove(worker)
-                        del rows[worker.contender]
-        finally:
-            for worker in workers:
-                worker.end()
-            progress("")
-    for worker in workers:
-        rows[worker.contender].update(
-            seconds=statistics.median(worker.medians), rounds=worker.medians
-        )
-    return rows, problems + disagreements(workload, rows)
-
-
-def progress(text):
-    """A line on the terminal that the next one replaces."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-    elif text:
-        print(text, file=sys.stderr, flush=True)
-
-
-def disagreements(workload, rows):
-    """Contenders whose first five results (losses, or values) are not those of the reference."""
-    if not rows:
-        return []
-    reference = REFERENCE if REFERENCE in rows else next(iter(rows))
-    expected = [x for result in rows[reference]["numbers"] for x in result]
-    largest = max(map(abs, expected))
-    found = []
-    for name, row in rows.items():
-        values = [x for result in row["numbers"] for x in result]
-        apart = max(abs(a - b) for a, b in zip(values, expected, strict=True)) / largest
-        row["apart"] = apart
-        if not apart <= TOLERANCE:
-            found.append(f"{workload}: {name} is {apart:.1e} from {reference}")
-    return found
+def entries_of(table, options):
+    """The floor is measured where sizes are; eager graphc is NumPy, whose threads are its own."""
+    left_out = {"floor"} - ({"floor"} if table == SIZES else set())
+    if table == THREADS:
+        left_out.add("graphc eager")
+    chosen = [name for name in options.contenders if name not in left_out]
+    if table != THREADS:
+        return [Entry(name, options.threads, name) for name in chosen]
+    return [
+        Entry(name, threads, f"{name}, {threads} thread{'s'[: threads - 1]}")
+        for name in chosen
+        for threads in sorted({1, options.threads})
+    ]
 
 
 def environments(options):
     """An interpreter for each library; installs what is missing."""
-    given = {"graphc": sys.executable, "torch": options.torch_python, "jax": options.jax_python}
+    given = {"torch": options.torch_python, "jax": options.jax_python}
+    given |= {"graphc": sys.executable, "floor": sys.executable}
     for library in {CONTENDERS[name][0] for name in options.contenders}:
         if given[library] is None:
             given[library] = install(library)
@@ -196,77 +81,6 @@ def install(library):
     return python
 
 
-# ---------------------------------------------------------------------------------------- telling
-
-
-def duration(seconds):
-    for unit, scale in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
-        if seconds * scale >= 1 or unit == "µs":
-            return f"{seconds * scale:.3g} {unit}"
-
-
-def table(results):
-    """Rows of text: a header, then for each workload its contenders."""
-    lines = [
-        (
-            *("workload", "contender", "time", "rounds", "against PyTorch", "against graphc eager"),
-            *("first 5, cold", "first 5, warm"),
-        )
-    ]
-    for workload, rows in results.items():
-        for name, row in rows.items():
-            seconds = row["seconds"]
-            shown = duration(seconds)
-            if workload == "tiny_call":
-                shown += f" ({duration(max(0.0, seconds - row['plain_call']))} beyond a plain call)"
-            cold = row.get("first_calls_cold")
-            lines.append(
-                (
-                    workload,
-                    name,
-                    shown,
-                    f"{duration(min(row['rounds']))} to {duration(max(row['rounds']))}",
-                    *(
-                        f"{rows[other]['seconds'] / seconds:.2f}x" if other in rows else ""
-                        for other in (REFERENCE, "graphc eager")
-                    ),
-                    "" if cold is None else f"{cold:.2f} s",
-                    f"{row['first_calls_warm']:.2f} s",
-                )
-            )
-            workload = ""  # named once
-    return lines
-
-
-def matrix(results):
-    """The same, short: a row for each workload, a column for each contender, medians only."""
-    names = [name for name in CONTENDERS if any(name in rows for rows in results.values())]
-    cells = [("", *names)]
-    for workload, rows in results.items():
-        times = [duration(rows[n]["seconds"]) if n in rows else "" for n in names]
-        cells.append((workload, *times))
-    return cells
-
-
-NOTE = (
-    "Medians of interleaved rounds, one call or step. First 5: seconds of the first five calls in a"
-    " new process, compiling included, with empty caches and with those of an earlier process."
-)
-
-
-def plain_text(lines):
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
-
-
-def markdown(lines):
-    rows = ["| " + " | ".join(line) + " |" for line in lines]
-    return "\n".join([rows[0], "|" + " --- |" * len(lines[0]), *rows[1:]])
-
-
 def processor():
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -277,15 +91,43 @@ def processor():
     return platform.processor() or platform.machine()
 
 
-def main():
+def measured_tables(table, options, interpreters):
+    """What is measured of a table so far, as its JSON file holds it, after each workload."""
+    measured = {
+        "table": table,
+        "date": datetime.date.today().isoformat(),
+        "cpu": processor(),
+        "threads": options.threads,
+        "load_before": os.getloadavg(),
+        "rounds": options.rounds,
+        "seconds_of_a_round": options.seconds,
+        "tiny": options.tiny,
+        "versions": {},
+        "titles": {},
+        "results": {},
+    }
+    for row in rows_of(table, options):
+        cold = table in (MAIN, ODD) and not options.warm
+        found = measure(row, entries_of(table, options), options, interpreters, cold)
+        for one in found.values():
+            measured["versions"].update(one.pop("versions", {}))
+        measured["titles"][row.name], measured["results"][row.name] = row.title, found
+        yield measured | {"load_after": os.getloadavg()}
+
+
+def parsed():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--workload", action="append", choices=WORKLOADS, help="default: all")
+    parser.add_argument("--table", choices=(*TABLES, "all"), default=MAIN)
+    parser.add_argument("--only", nargs="+", help="parts of the names of workloads; default: all")
     parser.add_argument("--contender", action="append", help="names that begin so; default: all")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.4, help="length of a round")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--limit", type=float, default=600, help="seconds that a start may take")
+    parser.add_argument("--warm", action="store_true", help="no starts with empty caches")
+    parser.add_argument("--tiny", action="store_true", help="small sizes: only results matter")
     parser.add_argument("--torch-python", type=Path, help="a Python that has torch and numpy")
     parser.add_argument("--jax-python", type=Path, help="a Python that has jax")
     parser.add_argument("--output", type=Path, default=HERE / "results")
@@ -294,39 +136,25 @@ def main():
     options.contenders = [name for name in CONTENDERS if name.startswith(begins)]
     if not options.contenders:
         parser.error(f"no contender begins with {' or '.join(begins)}; there are: {[*CONTENDERS]}")
+    options.tables = TABLES if options.table == "all" else (options.table,)
+    if not any(rows_of(table, options) for table in options.tables):
+        parser.error(f"no workload there has {' or '.join(options.only)} in its name")
+    return options
 
+
+def main():
+    options = parsed()
     interpreters = environments(options)
-    results, problems = {}, []
-    for workload in options.workload or WORKLOADS:
-        results[workload], found = measure(workload, options, interpreters)
-        problems += found
-    versions = {}
-    for rows in results.values():
-        for row in rows.values():
-            versions.update(row.pop("versions"))
-
-    today = datetime.date.today().isoformat()
-    about = {
-        "date": today,
-        "cpu": processor(),
-        "threads": options.threads,
-        "load": os.getloadavg(),
-        "rounds": options.rounds,
-        "seconds_of_a_round": options.seconds,
-        "versions": versions,
-    }
-    lines = table(results)
     options.output.mkdir(parents=True, exist_ok=True)
-    report = options.output / f"{today}-cpu.json"
-    report.write_text(
-        json.dumps({**about, "results": results, "problems": problems}, indent=1) + "\n"
-    )
-    listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-    title = f"{about['cpu']}, {options.threads} threads; {listed}; {today}"
-    report.with_suffix(".md").write_text(
-        f"{title}\n\n{markdown(matrix(results))}\n\n{markdown(lines)}\n\n{NOTE}\n"
-    )
-    print(f"\n{title}\n\n{plain_text(lines)}\n\n{NOTE}\n\n{report}\n{report.with_suffix('.md')}")
+    problems = []
+    for table in options.tables:
+        path, measured = options.output / f"{table}.json", None
+        for measured in measured_tables(table, options, interpreters):
+            path.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+        if measured is not None:
+            print(f"\n{report.plain_text(measured)}\n")
+            print(*report.write(path, measured), sep="\n")
+            problems += report.problems(measured)
     if problems:
         print("\nPROBLEMS\n" + "\n".join(problems))
         sys.exit(1)

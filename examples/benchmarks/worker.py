@@ -1,11 +1,11 @@
 """One contender at one workload, in a process of its own; ``run.py`` starts it and gives the time.
 
-    python worker.py "torch.compile" lenet_step 2
+    python worker.py "torch.compile" lenet_step whole 2 numbers.npz results.npz
 
-It makes the workload, runs it five times (compiling happens here) and writes a line of JSON:
-seconds of those calls, and numbers to compare with the other contenders'. From then on it answers
-each line ``go SECONDS`` with a round of about that length: a line of JSON with the median, in
-seconds for one call. It ends when its input does.
+It makes the workload from the numbers, runs it five times (compiling happens here), saves what
+came out, and writes a line of JSON: seconds of those calls, and the memory they took. From then on
+it answers each line ``go SECONDS`` with a round of about that length: a line of JSON with the
+median, in seconds for one call. It ends when its input does.
 """
 
 import json
@@ -15,41 +15,51 @@ import platform
 import statistics
 import sys
 import time
+from collections import deque
 
-# Name -> library, and how it runs there: see workloads_pytorch.py.
+# Name -> library, and how it runs there: see pytorch_runs.py.
 CONTENDERS = {
     "graphc eager": ("graphc", "eager"),
-    "graphc compiled model": ("graphc", "model"),
-    "graphc compiled": ("graphc", "step"),
+    "graphc compiled": ("graphc", "whole"),
     "PyTorch eager": ("torch", "eager"),
     "torch.compile": ("torch", "parts"),
     "JAX jit": ("jax", "jit"),
+    "floor": ("floor", "measured"),
 }
 FIRST_CALLS = 5
 SAMPLE = 1e-3  # seconds; what takes less is called several times for one sample
 
 
 def main():
-    contender, workload, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    contender, workload, size, threads, numbers, results = sys.argv[1:]
     library, how = CONTENDERS[contender]
+    threads = int(threads)
     restrict(threads)
     # What libraries print must not come between the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
-    run, finish, read, version = make(library, how, workload, threads)
-    start = time.perf_counter()
-    results = [read(run()) for _ in range(FIRST_CALLS)]
-    ready = {
-        "first_calls": time.perf_counter() - start,
-        "numbers": results,
-        "versions": {library: version, "python": platform.python_version()},
-        "plain_call": plain_call(),
-    }
-    print(json.dumps(ready), file=answers, flush=True)
+    def answer(**fields):
+        print(json.dumps(fields), file=answers, flush=True)
+
+    from workloads import WORKLOADS
+
+    row = WORKLOADS[workload]
+    if library == "floor":
+        import floor
+
+        measured = floor.Floor(row.work, threads)
+        answer(versions={})
+        for line in sys.stdin:
+            answer(median=measured.seconds(float(line.split()[1])))
+        return
+    program = row.program(size == "tiny")
+    run, finish, arrays, version = make(library, how, program, numbers, threads)
+    ready = first_calls(program, run, finish, arrays, results)
+    versions = {library: version, "python": platform.python_version()}
+    answer(**ready, versions=versions, plain_call=plain_call())
     for line in sys.stdin:
-        seconds = float(line.split()[1])
-        print(json.dumps({"median": measure(run, finish, seconds)}), file=answers, flush=True)
+        answer(median=measure(run, finish, float(line.split()[1])))
 
 
 def restrict(threads):
@@ -58,31 +68,60 @@ def restrict(threads):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
-def make(library, how, workload, threads):
-    """The workload, how to wait for its result, how to read that as floats, and the version."""
+def make(library, how, program, numbers, threads):
+    """The workload, how to wait for its result and to read it as arrays, and the version."""
+    from start import Start
+
+    start = Start.load(numbers)
     if library == "jax":
         import jax
-        import workloads_jax
+        import jax_runs
 
-        run = workloads_jax.WORKLOADS[workload]()
-        return run, jax.block_until_ready, numbers, jax.__version__
+        run = jax_runs.prepare(program, start)
+        return run, jax.block_until_ready, jax_runs.arrays, jax.__version__
     if library == "torch":
         import torch as xp
     else:
         import graphc as xp
-    import workloads_pytorch
+    import pytorch_runs
+    from workloads import Training
 
     xp.set_num_threads(threads)
-    run = workloads_pytorch.WORKLOADS[workload](xp, how)
-    return run, lambda result: result, lambda r: numbers(r.detach().numpy()), xp.__version__
+    xp.set_grad_enabled(isinstance(program, Training))
+    run = pytorch_runs.prepare(xp, program, how, start)
+    return run, lambda _: None, lambda r: pytorch_runs.arrays(xp, r), xp.__version__
 
 
-def numbers(array):
-    """The mean of the values, and the first of them."""
+def first_calls(program, run, finish, arrays, path):
+    """Seconds and memory of the first calls; saves the losses of all, or the last one's result."""
     import numpy as np
+    from workloads import Training
 
-    flat = np.asarray(array, np.float64).ravel()
-    return [float(flat.mean()), *map(float, flat[:4])]
+    trains = isinstance(program, Training) and program.optimizer is not None
+    kept = deque(maxlen=FIRST_CALLS if trains else 1)
+    before = peak_memory(reset=True)
+    start = time.perf_counter()
+    for number in range(FIRST_CALLS):
+        kept.append(run())
+        finish(kept[-1])
+        if number == 0:
+            first = time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    memory = max(0, peak_memory() - before)
+    results = [arrays(result) for result in kept]
+    np.savez(path, *(np.stack(parts) for parts in zip(*results, strict=True)))
+    return {"first_call": first, "first_calls": seconds, "memory": memory}
+
+
+def peak_memory(reset=False):
+    """Bytes that the process has held at most; ``reset`` forgets the past, where Linux can."""
+    import resource
+
+    if reset and os.access("/proc/self/clear_refs", os.W_OK):
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def plain_call():
@@ -95,18 +134,21 @@ def plain_call():
     def run():
         return nothing(*values)
 
-    return measure(run, lambda _: None, 0.1)
+    return measure(run, lambda _: None, 0.05)
 
 
 def measure(run, finish, seconds):
-    """Median seconds of a call, of samples that together take about ``seconds``."""
+    """Median seconds of a call, of samples that together take about ``seconds``.
+
+    There are three samples at least, or as many as thrice the time holds.
+    """
     start = time.perf_counter()
     finish(run())
     once = time.perf_counter() - start
     repeat = range(max(1, math.ceil(SAMPLE / max(once, 1e-7))))
     samples = []
     end = time.perf_counter() + seconds
-    while len(samples) < 3 or time.perf_counter() < end:
+    while not samples or time.perf_counter() < end + (2 * seconds if len(samples) < 3 else 0):
         start = time.perf_counter()
         for _ in repeat:
             result = run()
