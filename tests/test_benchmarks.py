@@ -52,9 +52,7 @@ def test_a_workload_gives_what_pytorch_gives(name: str) -> None:
         assert contest.distance(result, expected) <= WORKLOADS[name].tolerance
 
 
-@pytest.mark.parametrize(
-    "name", ["mlp_step", "conv_pair", "lenet_forward", "column_sums_8192x1024"]
-)
+@pytest.mark.parametrize("name", ["conv_pair", "lenet_forward", "column_sums_8192x1024"])
 def test_a_workload_compiles(name: str) -> None:
     ours, expected = (results(graphc, name, how, 2) for how in ("whole", "eager"))
     for result, array in zip(ours, expected, strict=True):
@@ -97,7 +95,14 @@ def test_the_tables_say_what_failed_and_what_differs() -> None:
         "JAX jit": timed | {"seconds": 1e-3, "apart": 0.5, "wrong": "results are 5e-01 off"},
     }
     measured = {
-        **{"table": "main", "cpu": "a CPU", "threads": 2, "date": "2026-01-01", "tiny": False},
+        **{
+            "table": "main",
+            "cpu": "a CPU",
+            "threads": 2,
+            "date": "2026-01-01",
+            "tiny": False,
+            "clock": "wall",
+        },
         **{"versions": {"graphc": "1"}, "titles": {"mlp_step": "MLP"}},
         "results": {"mlp_step": rows},
     }

@@ -95,9 +95,9 @@ class Worker:
             )
         return json.loads(line)
 
-    def go(self, seconds):
+    def go(self, seconds, clock):
         with contextlib.suppress(BrokenPipeError):  # the answer tells why
-            self.process.stdin.write(f"go {seconds}\n")
+            self.process.stdin.write(f"go {seconds} {clock}\n")
             self.process.stdin.flush()
         self.medians.append(self.answer()["median"])
 
@@ -175,7 +175,7 @@ def take_turns(name, workers, found, options):
             progress(f"{name}: round {number + 1} of {options.rounds}, {entry.name}")
             time.sleep(0.05)  # threads of the one before may still spin
             try:
-                worker.go(options.seconds)
+                worker.go(options.seconds, options.clock)
             except ContenderError as error:
                 found[entry.name]["failed"] = str(error)
                 workers.remove(worker)

@@ -27,7 +27,7 @@ static float multiply_add(int64_t count)
         shift[lane] = 1e-3f * lane;
     }
     for (int k = 0; k < CHAINS; k++) {
-        sums[k] = shift * k;
+        sums[k] = shift * (float)k;
     }
     for (int64_t i = 0; i < count; i++) {
         for (int k = 0; k < CHAINS; k++) {

@@ -124,6 +124,7 @@ def problems(measured):
 def title(measured):
     versions = ", ".join(f"{name} {v}" for name, v in sorted(measured["versions"].items()))
     text = f"{measured['cpu']}, {measured['threads']} threads; {versions}; {measured['date']}"
+    text += "" if measured["clock"] == "wall" else f"; {measured['clock']} time"
     return text + ("; tiny sizes" if measured["tiny"] else "")
 
 

@@ -31,7 +31,7 @@ from pathlib import Path
 
 import report
 from contest import HERE, Entry, measure
-from worker import CONTENDERS
+from worker import CLOCKS, CONTENDERS
 from workloads import MAIN, ODD, SIZES, TABLES, THREADS, WORKLOADS
 
 REQUIREMENTS = {"torch": ["torch==2.13.0", "numpy"], "jax": ["jax"]}
@@ -101,6 +101,7 @@ def measured_tables(table, options, interpreters):
         "load_before": os.getloadavg(),
         "rounds": options.rounds,
         "seconds_of_a_round": options.seconds,
+        "clock": options.clock,
         "tiny": options.tiny,
         "versions": {},
         "titles": {},
@@ -125,6 +126,9 @@ def parsed():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.4, help="length of a round")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="processor: on a busy machine, 1 thread"
+    )
     parser.add_argument("--limit", type=float, default=600, help="seconds that a start may take")
     parser.add_argument("--warm", action="store_true", help="no starts with empty caches")
     parser.add_argument("--tiny", action="store_true", help="small sizes: only results matter")

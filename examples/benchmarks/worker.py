@@ -4,7 +4,7 @@
 
 It makes the workload from the numbers, runs it five times (compiling happens here), saves what
 came out, and writes a line of JSON: seconds of those calls, and the memory they took. From then on
-it answers each line ``go SECONDS`` with a round of about that length: a line of JSON with the
+it answers each line ``go SECONDS CLOCK`` with a round of about that length: a line of JSON with the
 median, in seconds for one call. It ends when its input does.
 """
 
@@ -28,6 +28,7 @@ CONTENDERS = {
 }
 FIRST_CALLS = 5
 SAMPLE = 1e-3  # seconds; what takes less is called several times for one sample
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 def main():
@@ -59,7 +60,8 @@ def main():
     versions = {library: version, "python": platform.python_version()}
     answer(**ready, versions=versions, plain_call=plain_call())
     for line in sys.stdin:
-        answer(median=measure(run, finish, float(line.split()[1])))
+        _, seconds, clock = line.split()
+        answer(median=measure(run, finish, float(seconds), CLOCKS[clock]))
 
 
 def restrict(threads):
@@ -137,23 +139,23 @@ def plain_call():
     return measure(run, lambda _: None, 0.05)
 
 
-def measure(run, finish, seconds):
+def measure(run, finish, seconds, clock=time.perf_counter):
     """Median seconds of a call, of samples that together take about ``seconds``.
 
     There are three samples at least, or as many as thrice the time holds.
     """
-    start = time.perf_counter()
+    start = clock()
     finish(run())
-    once = time.perf_counter() - start
+    once = clock() - start
     repeat = range(max(1, math.ceil(SAMPLE / max(once, 1e-7))))
     samples = []
     end = time.perf_counter() + seconds
     while not samples or time.perf_counter() < end + (2 * seconds if len(samples) < 3 else 0):
-        start = time.perf_counter()
+        start = clock()
         for _ in repeat:
             result = run()
         finish(result)
-        samples.append((time.perf_counter() - start) / len(repeat))
+        samples.append((clock() - start) / len(repeat))
     return statistics.median(samples)
 
 
