@@ -9,12 +9,16 @@ A variable is read when it is asked for, so that a test or a notebook may change
 
 import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+STARTED = time.time()
+"""When this process loaded graphc."""
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}

@@ -33,7 +33,7 @@ from graphc.tracing import NeedsEager
 from graphc.trees import flatten
 
 if TYPE_CHECKING:  # the back wing (jinja2, cffi) is loaded by the first compilation
-    from graphc.compiler.executable import Stages
+    from graphc.compiler.blueprint import Stages
 
 LIMIT = 64  # specialisations of one function; beyond that something changes at every call
 

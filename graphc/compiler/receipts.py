@@ -66,14 +66,15 @@ def receipt(function: str, reason: str, seconds: dict[str, float], programs: "Pr
     for e in executables:
         for name, value in e.stages.seconds.items():
             total[name] = total.get(name, 0.0) + value
-    arena = sum(e.lowered.program.arena_bytes for e in executables)
+    blueprints = [e.blueprint for e in executables]
+    arena = sum(b.explanation.arena_bytes for b in blueprints)
     return Receipt(
         function,
         reason,
         total,
-        tuple(k.name for e in executables for k in e.lowered.program.kernels),
+        tuple(name for b in blueprints for name in b.kernels),
         arena,
-        sum(e.lowered.explanation.arena_live for e in executables),
+        sum(b.explanation.arena_live for b in blueprints),
         sum(e.arena_bytes for e in executables) - arena,
         all(e.stages.cached for e in executables),
     )
@@ -89,7 +90,7 @@ def report(made: Receipt, graph: Graph, programs: "Programs", number: int) -> No
         print(made)
     if level >= 2:
         for executable in programs.values():
-            print(executable.lowered.explanation)
+            print(executable.blueprint.explanation)
     if level >= 3:
         print(all_stages(graph, programs))
     if level >= 4:
@@ -117,7 +118,7 @@ def all_sources(programs: "Programs") -> Stage:
 def explanations(programs: "Programs") -> str:
     """What was fused into which kernel, program by program."""
     return "\n\n".join(
-        ("" if part == FORWARD else f"{part}\n") + str(e.lowered.explanation)
+        ("" if part == FORWARD else f"{part}\n") + str(e.blueprint.explanation)
         for part, e in programs.items()
     )
 
