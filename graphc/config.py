@@ -106,6 +106,9 @@ LINE_DIRECTIVES: Variable[bool] = Variable(
 NUM_THREADS: Variable[int | None] = Variable(
     "GRAPHC_NUM_THREADS", _integer(1), None, "threads of a compiled program; default all CPUs"
 )
+PROFILE: Variable[bool] = Variable(
+    "GRAPHC_PROFILE", _flag, False, "1 takes the time of every kernel, which explain() then tells"
+)
 SANITIZE: Variable[bool] = Variable(
     "GRAPHC_SANITIZE", _flag, False, "1 builds with the address and undefined-behaviour sanitizers"
 )
@@ -121,6 +124,7 @@ VARIABLES: tuple[Variable[Any], ...] = (
     DUMP,
     LINE_DIRECTIVES,
     NUM_THREADS,
+    PROFILE,
     SANITIZE,
     VERIFY,
 )

@@ -48,7 +48,8 @@ class ProgramSource:
 
     ``entries`` are the exported functions, one for each run of stages between host steps.
     ``kernels`` maps the name of each of the program's kernels to that of the function (and, with
-    the suffix, the file) that computes it.
+    the suffix, the file) that computes it. ``clocks`` names the kernels whose time is taken, in
+    the order of their clocks.
     """
 
     units: tuple[Unit, ...]
@@ -58,6 +59,7 @@ class ProgramSource:
     intermediate_bytes: int
     shared_bytes: int
     own_bytes: int
+    clocks: tuple[str, ...] = ()
 
     def arena_bytes(self, threads: int) -> int:
         """The size of the arena when up to ``threads`` threads may run."""
@@ -72,9 +74,11 @@ def pointer_slots(program: Program) -> dict[str, int]:
 
 
 def render_program(
-    program: Program, dialect: Dialect, line_directives: bool = False
+    program: Program, dialect: Dialect, line_directives: bool = False, clocks: bool = False
 ) -> ProgramSource:
     """The kernels of a program, identical ones once, and (in C) its driver.
+
+    With ``clocks`` the driver takes the time of every launch (gc_clock.h).
 
     A kernel's text depends on nothing but the kernel, so that objects can be cached by content.
     """
@@ -85,11 +89,11 @@ def render_program(
     shared = 0
     own = max((_aligned(kernel.own_bytes) for kernel in distinct.values()), default=0)
     if dialect.chunks:
-        writer = _Driver(program, dialect, rendered)
+        writer = _Driver(program, dialect, rendered, clocks)
         segments = writer.segments()
         shared = writer.shared_bytes
         view = ProgramView(
-            includes=("gc_program.h", "gc_types.h"),
+            includes=("gc_program.h", "gc_types.h", *(("gc_clock.h",) if clocks else ())),
             declarations=tuple(_declaration(kernel.text) for kernel in distinct.values()),
             segments=segments,
         )
@@ -103,6 +107,7 @@ def render_program(
         intermediate_bytes=_aligned(program.arena_bytes),
         shared_bytes=shared,
         own_bytes=own,
+        clocks=tuple(x.kernel.name for x in program.launches()) if clocks else (),
     )
 
 
@@ -192,11 +197,17 @@ class _Driver:
     """Writes the calls of a program and lays out the scratch memory of its stages."""
 
     def __init__(
-        self, program: Program, dialect: Dialect, rendered: Mapping[str, Rendered]
+        self,
+        program: Program,
+        dialect: Dialect,
+        rendered: Mapping[str, Rendered],
+        clocks: bool = False,
     ) -> None:
         self.program = program
         self.dialect = dialect
         self.rendered = rendered
+        launches = program.launches() if clocks else ()
+        self.clocks = {launch.kernel.name: i for i, launch in enumerate(launches)}
         self.expressions = Expressions(dialect)
         self.buffers = {b.name: b for each in _programs(program) for b in each.buffers}
         self.slots = pointer_slots(program)
@@ -380,7 +391,9 @@ class _Driver:
             arguments.append(f"shared + {offset}" if offset else "shared")
         if kernel.own_bytes:
             arguments.append("own")
-        return f"{kernel.name}({', '.join(arguments)});"
+        call = f"{kernel.name}({', '.join(arguments)});"
+        clock = self.clocks.get(launch.kernel.name)
+        return call if clock is None else f"gc_tick(t, {clock}); {call} gc_tock(t, {clock});"
 
 
 def _pay(work: int) -> int:

@@ -119,8 +119,12 @@ def _drawn(graph: Graph, dialect: Dialect, stages: Stages) -> Blueprint:
         lowered = lower(final, threads=config.get_num_threads())
     program = lowered.program
     with stages.timed("render"):
-        directives = config.LINE_DIRECTIVES.value
-        source = render_program(program, dialect, line_directives=directives)
+        source = render_program(
+            program,
+            dialect,
+            line_directives=config.LINE_DIRECTIVES.value,
+            clocks=config.PROFILE.value,
+        )
     steps = [[x for x in stage if isinstance(x, HostStep)] for stage in program.stages]
     hosts = tuple(tuple(each) for each in steps if each)
     named = {name for each in hosts for step in each for name in (*step.inputs, *step.outputs)}
@@ -156,8 +160,8 @@ def _key(graph: Graph, dialect: Dialect) -> str | None:
     except Unknown:
         return None
     target = [f"{f.name}={_sorted(getattr(dialect, f.name))}" for f in fields(dialect)]
-    settings = f"{config.LINE_DIRECTIVES.value} {config.get_num_threads()}"
-    return digest(FORMAT, "blueprint", own, content, *target, settings)
+    settings = (config.LINE_DIRECTIVES.value, config.PROFILE.value, config.get_num_threads())
+    return digest(FORMAT, "blueprint", own, content, *target, str(settings))
 
 
 def _sorted(value: Any) -> Any:

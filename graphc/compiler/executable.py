@@ -56,6 +56,7 @@ class Executable:
             constants=[address_of(a) for a in made.constants],
             numbers=made.inputs,
             entries=source.entries,
+            clocks=len(source.clocks),
         )
         # What Python does after each entry but the last (LAPACK).
         self.hosts = made.hosts
@@ -106,6 +107,11 @@ class Executable:
         else:
             address = int(frame.buffers[self.blueprint.slots[buffer.name]])
         return array_at(address, buffer.shape, buffer.dtype.numpy)
+
+    def explanation(self) -> str:
+        """The kernels, with the time each took so far where that is taken."""
+        names = self.blueprint.source.clocks
+        return self.blueprint.explanation.text(dict(zip(names, self.program.clocks(), strict=True)))
 
     def fail(self, frame: Frame) -> None:
         """Raises what went wrong in the call that used this frame."""

@@ -90,7 +90,7 @@ def report(made: Receipt, graph: Graph, programs: "Programs", number: int) -> No
         print(made)
     if level >= 2:
         for executable in programs.values():
-            print(executable.blueprint.explanation)
+            print(executable.explanation())
     if level >= 3:
         print(all_stages(graph, programs))
     if level >= 4:
@@ -118,8 +118,7 @@ def all_sources(programs: "Programs") -> Stage:
 def explanations(programs: "Programs") -> str:
     """What was fused into which kernel, program by program."""
     return "\n\n".join(
-        ("" if part == FORWARD else f"{part}\n") + str(e.blueprint.explanation)
-        for part, e in programs.items()
+        ("" if part == FORWARD else f"{part}\n") + e.explanation() for part, e in programs.items()
     )
 
 

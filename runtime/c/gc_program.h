@@ -33,6 +33,7 @@ typedef struct gc_call {
     unsigned char *arena;   /* its intermediates, aligned to 64 bytes */
     gc_pool *pool;          /* NULL runs on the calling thread */
     int64_t threads;        /* threads that the arena has room for */
+    int64_t *clocks;        /* nanoseconds and times of each launch, or NULL (see gc_clock.h) */
     gc_error error;
 } gc_call;
 

@@ -133,3 +133,25 @@ def test_golden(
     compiled = torch.compile(function)
     compiled(*arguments())
     golden(f"compile/{function.__name__}.txt", str(compiled.ir))
+
+
+def test_the_time_of_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHC_PROFILE", "1")
+
+    def program(x: Any, rows: Any) -> Any:
+        return torch.scan(lambda c, row: (c * 0.5 + row, c), x, rows)[1].softmax(-1)
+
+    f = torch.compile(program)
+    rows = torch.rand(5, 300)
+    for _ in range(3):
+        y = f(torch.ones(300), rows)
+    torch.testing.assert_close(y, program(torch.ones(300), rows))
+    text = f.explain()
+    assert text.count("of the time: ") == len(f.receipts[0].kernels)
+    assert "    15 runs of " in text  # the kernel inside the loop
+    assert "    3 runs of " in text
+    monkeypatch.delenv("GRAPHC_PROFILE")
+    plain = torch.compile(program)
+    plain(torch.ones(300), rows)
+    assert "of the time" not in plain.explain()
+    assert "gc_tick" not in plain.source["program.c"]

@@ -59,6 +59,7 @@ class BuiltProgram:
         entries: Sequence[str] | None = None,
         constants: Sequence[int] = (),
         numbers: int = 0,
+        clocks: int = 0,
     ) -> Program:
         """The callable program; see :class:`Program`. ``entries`` default to the built one."""
         return Program(
@@ -71,6 +72,7 @@ class BuiltProgram:
             threads=threads,
             constants=constants,
             numbers=numbers,
+            clocks=clocks,
         )
 
 

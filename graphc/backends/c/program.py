@@ -115,6 +115,7 @@ class Frame:
         pool: Any,
         constants: Sequence[int] = (),
         numbers: int = 0,
+        clocks: Any = None,
     ) -> None:
         ffi = interface()
         self.buffers = ffi.new("uintptr_t[]", max(buffers, 1))
@@ -131,6 +132,7 @@ class Frame:
         self.call.sizes = self.sizes
         self.call.threads = threads
         self.call.pool = pool
+        self.call.clocks = ffi.NULL if clocks is None else clocks
         self.arena = Arena(0)
         self.grow(arena_bytes)
 
@@ -159,11 +161,12 @@ class Program:
         threads: int = MAX_THREADS,
         constants: Sequence[int] = (),
         numbers: int = 0,
+        clocks: int = 0,
     ) -> None:
         """``buffers`` and ``sizes`` count what each call passes.
 
         ``constants`` are the addresses of the last buffers, the same at every call; ``numbers``
-        counts the floats that frames have room for.
+        counts the floats that frames have room for; ``clocks`` the launches whose time is taken.
 
         ``threads`` is how many the arena has room for; fewer may run. Without a pool the program
         runs on the calling thread alone. Raises OSError when the library has no such entry.
@@ -178,6 +181,8 @@ class Program:
         self._sizes = sizes
         self._constants = tuple(constants)
         self._numbers = numbers
+        # For all calls together: who watches the time calls one at a time.
+        self._clocks = interface().new("int64_t[]", 2 * clocks) if clocks else None
         self._passed = buffers - len(self._constants)
         self.free: list[Frame] = []  # pop and append are atomic
 
@@ -192,7 +197,13 @@ class Program:
             pool,
             self._constants,
             self._numbers,
+            self._clocks,
         )
+
+    def clocks(self) -> list[tuple[int, int]]:
+        """Nanoseconds and times of each launch since the program was made."""
+        read = [] if self._clocks is None else list(self._clocks)
+        return [(int(t), int(n)) for t, n in zip(read[::2], read[1::2], strict=True)]
 
     def run(
         self, addresses: Sequence[int], sizes: Sequence[int] = (), arena_bytes: int = 0
