@@ -165,8 +165,8 @@ class Grouping:
             if not mine or any(linear(index, read.shape) != place for read, index in mine):
                 continue
             apart = self._reads_other_rows(group, other) or self._reads_other_rows(other, group)
-            if not apart and not self._between(group, other):
-                group = self._merge(group, other)
+            if not apart and not self.between(group, other):
+                group = self.merged(group, other)
         return group
 
     def _reads_other_rows(self, reader: Group, source: Group) -> bool:
@@ -178,13 +178,13 @@ class Grouping:
             for node, index in reader.reads
         )
 
-    def _between(self, a: Group, b: Group) -> bool:
+    def between(self, a: Group, b: Group) -> bool:
         """Whether a third group lies on a path from one to the other."""
         return any(a in x.ancestors for x in b.ancestors if x is not a) or any(
             b in x.ancestors for x in a.ancestors if x is not b
         )
 
-    def _merge(self, a: Group, b: Group) -> Group:
+    def merged(self, a: Group, b: Group) -> Group:
         """Makes one group of two that have the same rows."""
         first, second = sorted((a, b), key=self.groups.index)
         first.cores = sorted((*first.cores, *second.cores), key=lambda n: n.serial)

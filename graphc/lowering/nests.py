@@ -19,12 +19,13 @@ from graphc.kernel import (
     Statement,
     Store,
 )
-from graphc.lowering.access import operations
+from graphc.lowering.access import count, operations
 from graphc.lowering.axes import tidy
 from graphc.lowering.buffers import Buffers
 from graphc.lowering.elements import Elements, Guard, rounded
 from graphc.lowering.groups import Group
 from graphc.lowering.indexing import Index, linear, rejoined, unflattened
+from graphc.lowering.pieces import piece_of
 from graphc.lowering.plan import Plan
 from graphc.lowering.roles import Role, Sweep
 from graphc.lowering.schedule import scheduled
@@ -86,11 +87,19 @@ def map_nest(group: Group, context: Context) -> Nest:
             return Load(context.buffers.copied[group], linear(at, node.shape), node.dtype)
         return context.load(node, at, guard) if context.from_memory(node, group) else None
 
+    members = plan.stores[group]
+    places = [index]
+    probe = Elements(source)
+    if axes and (length := piece_of([probe.value(n, index) for n in members], axes[-1])):
+        starts = range(0, count((axes[-1].extent,)), length)
+        axes[-1] = Axis(axes[-1].name, length)
+        places = [(*index[:-1], axes[-1].index + start) for start in starts]
     elements = Elements(source, scope.indices)
     writer = Writer(elements, context.names, scope, context.sites)
-    members = plan.stores[group]
-    values = [elements.value(n, index) for n in members]
-    stores = _stores(writer, context, group, members, values, [index] * len(members))
+    stored = [n for n in members for _ in places]
+    indices = [at for _ in members for at in places]
+    values = [elements.value(n, at) for n, at in zip(stored, indices, strict=True)]
+    stores = _stores(writer, context, group, stored, values, indices)
     nest = Nest(tuple(axes), (Phase(body=tuple(writer.statements), stores=stores),))
     return scheduled(tidy(nest), work_of(plan, group))
 

@@ -43,6 +43,7 @@ class Plan:
                     self.members[group].append(node)
             elif node in self.stored:
                 self._settle(node)
+        self._join()
         self._complete()
         self.stores: dict[Group, list[Node]] = {group: [] for group in self.grouping.groups}
         for node in graph.nodes:
@@ -177,6 +178,37 @@ class Plan:
 
         Elements(source).computed(node, axes)
         return met if fits else None
+
+    def _join(self) -> None:
+        """Makes one nest of pointwise nests over a shape that read each other point by point."""
+        written = {value for _, value in self.graph.writes}
+        fixed = {g for g, nodes in self.members.items() if not written.isdisjoint(nodes)}
+        fixed |= {self.place[node] for node in self.accesses.cuts}
+        pending = [g for g in self.groups if g.role is Role.INLINE and g not in fixed]
+        while pending:
+            group = pending.pop()
+            sources: dict[Group, bool] = {}  # whether all of them are read at the point itself
+            for node in self.members[group]:
+                axes = own_axes(node)
+                for at, index in self.reads(node, group):
+                    source = self.place.get(at)
+                    if source is not None and source.rows == group.rows:
+                        sources[source] = sources.get(source, True) and index == axes
+            for source, here in sources.items():
+                if here and source in pending and not self.grouping.between(source, group):
+                    pending.remove(source)
+                    pending.append(self._merged(source, group))
+                    break
+
+    def _merged(self, first: Group, second: Group) -> Group:
+        group = self.grouping.merged(first, second)
+        other = second if group is first else first
+        members = [*self.members[group], *self.members.pop(other)]
+        self.members[group] = sorted(members, key=lambda n: n.serial)
+        for node in members:
+            self.place[node] = group
+            self._reads.pop(node, None)
+        return group
 
     # -------------------------------------------------------------------------------- closure
 

@@ -1,5 +1,6 @@
 """What is computed together: one kernel where the values allow it, and right values always."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 from graphc import dtypes
 from graphc.autodiff import gradients
 from graphc.ir import Node
-from graphc.kernel import Contraction, Nest, Skeleton
+from graphc.kernel import Contraction, Expr, Masked, Nest, Skeleton
 from graphc.lowering import Lowered, lower
-from graphc.lowering.rewriting import phase_indices
+from graphc.lowering.elements import parts
+from graphc.lowering.rewriting import phase_exprs, phase_indices
 from tests.lowering.lowered_programs import F32, arguments, check, full, graph_of, kernel_names, row
 
 
@@ -19,6 +21,14 @@ def only(lowered: Lowered) -> Any:
     (launch,) = lowered.program.launches()
     (nest,) = launch.kernel.nests
     return nest
+
+
+def every(nest: Nest) -> Iterator[Expr]:
+    """All expressions of a nest, with those inside them."""
+    pending = [expr for phase in nest.phases for expr in phase_exprs(phase)]
+    while pending:
+        yield (expr := pending.pop())
+        pending += parts(expr)
 
 
 def softmax(x: Node) -> Node:
@@ -83,6 +93,46 @@ def test_padding_and_concatenation_of_computed_values() -> None:
         return row.pad(joined * 3.0, before=(1, 0), after=(0, 2), value=7.0)
 
     assert len(kernel_names(check(graph_of(build, (3, 4), (3, 2))))) == 1
+
+
+def test_long_pieces_of_equal_length_are_computed_where_they_are_only() -> None:
+    def joined(x: Node, y: Node) -> Node:
+        return row.cat(row.exp(x), row.tanh(x) * y, row.cat(y, x, dim=1), dim=1)
+
+    nest = only(check(graph_of(joined, (3, 32), (3, 32))))
+    assert [axis.extent for axis in nest.axes] == [3, 32]
+    assert len(nest.phases[0].stores) == 4
+    assert not any(isinstance(e, Masked) or getattr(e, "mask", ()) for e in every(nest))
+
+    def padded(x: Node, y: Node) -> Node:
+        left = row.pad(row.exp(x), before=(0, 0), after=(0, 64), value=0.0)
+        right = row.pad(row.tanh(y), before=(0, 32), after=(0, 0), value=-1.0)
+        return left + right
+
+    nest = only(check(graph_of(padded, (3, 32), (3, 64))))
+    assert [axis.extent for axis in nest.axes] == [3, 32]
+    assert len(nest.phases[0].stores) == 3
+
+    for sizes in ((32, 31), (8, 8), (16, 256)):  # unequal, short, many
+        nest = only(
+            check(graph_of(lambda x, y: row.cat(x, y * 2.0, dim=1), *((3, n) for n in sizes)))
+        )
+        assert len(nest.phases[0].stores) == 1
+
+
+def test_pointwise_values_that_meet_are_one_nest() -> None:
+    def build(x: Node) -> Any:
+        left = row.sigmoid(row.slice(x, starts=(0, 0), stops=(5, 24), steps=(1, 1)))
+        right = row.tanh(row.slice(x, starts=(0, 24), stops=(5, 48), steps=(1, 1)))
+        return left, right, left * right, row.flip(right, dims=(1,)) + 1.0
+
+    lowered = check(graph_of(build, (5, 48)))
+    stores = [
+        len(nest.phases[0].stores)
+        for launch in lowered.program.launches()
+        for nest in launch.kernel.nests
+    ]
+    assert sorted(stores) == [1, 3]
 
 
 def test_an_expensive_value_of_two_kernels_is_stored_once() -> None:

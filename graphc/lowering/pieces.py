@@ -1,0 +1,49 @@
+"""Values put together from pieces along their last axis (``cat``, sums of pads), piece by piece.
+
+A loop over all of the axis would compute every piece everywhere and choose: four gates side by side
+cost four times their work. A loop over one piece computes an element of each and stores them all,
+which also shares what the pieces have in common.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from math import gcd
+
+from graphc.kernel import Axis, Condition, Expr, InRange, Load, Masked
+from graphc.lowering.elements import parts
+
+SHORTEST = 16  # elements of a piece: full vectors
+MOST = 8  # pieces
+
+
+def piece_of(values: Sequence[Expr], axis: Axis) -> int | None:
+    """How long equal pieces of an axis are, if conditions in the values tell several apart."""
+    extent = axis.extent
+    if not isinstance(extent, int):
+        return None
+    ends = [at for condition in _conditions(values) for at in _ends(condition, axis)]
+    length = gcd(extent, *(at for at in ends if 0 < at < extent))
+    return length if SHORTEST <= length < extent <= MOST * length else None
+
+
+def _ends(condition: Condition, axis: Axis) -> Iterator[int]:
+    """Where on the axis a condition begins and ceases to hold, if it is about that axis alone."""
+    if isinstance(condition, InRange) and isinstance(condition.limit, int):
+        ahead = condition.index - axis.index
+        if isinstance(ahead, int):
+            yield -ahead
+            yield condition.limit - ahead
+
+
+def _conditions(values: Iterable[Expr]) -> Iterator[Condition]:
+    seen: set[int] = set()
+    pending = list(values)
+    while pending:
+        expr = pending.pop()
+        if id(expr) in seen:
+            continue
+        seen.add(id(expr))
+        if isinstance(expr, Load):
+            yield from expr.mask
+        elif isinstance(expr, Masked):
+            yield from expr.conditions
+        pending.extend(parts(expr))
