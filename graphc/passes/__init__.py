@@ -42,7 +42,7 @@ PIPELINE = (
         requires=("primitive",),
         guarantees=("folded",),
     ),
-    Pass("loops", loops.trim, requires=("folded",), guarantees=("trimmed",)),
+    Pass("loops", loops.lighten, requires=("folded",), guarantees=("trimmed",)),
 )
 
 # What a property says of a graph: the nodes that break it.
