@@ -3,7 +3,7 @@
 ::
 
     program     = Program(kernels and loops in stages, buffers with their places)
-    loop        = Loop(body, steps, ...)           a program inside the program
+    loop        = Loop(body, steps, parts, ...)    a program inside the program
     kernel      = Kernel(params, nests)            one generated function
     nest        = Nest(axes, phases, schedule)     parallel axes around phases
                 | Contraction(batch, rows, cols, depth, lhs, rhs, epilogue)
@@ -359,11 +359,16 @@ class HostStep:
 
 @dataclass(frozen=True)
 class Slice:
-    """A buffer of a loop's body that is one of the slices of an outer buffer, a step a slice."""
+    """A buffer of a loop's body that is one of the slices of an outer buffer, a step a slice.
+
+    ``elements`` lie between the slices of two steps (none, where all steps read the same), ``part``
+    elements between those of two parts.
+    """
 
     inner: str
     outer: str
     elements: int
+    part: int = 0
 
 
 @dataclass(frozen=True)
@@ -372,7 +377,7 @@ class Carry:
 
     The first step reads ``initial``, the last one writes ``final`` if anybody wants it. Between
     them values lie in turn in two places of the workspace, ``offset`` bytes from its start and
-    ``size`` bytes apart.
+    ``size`` bytes apart. In ``initial`` and ``final`` parts are ``part`` elements apart.
     """
 
     read: str
@@ -381,6 +386,7 @@ class Carry:
     final: str | None
     offset: int
     size: int
+    part: int = 0
 
 
 @dataclass(frozen=True)
@@ -389,6 +395,9 @@ class Loop:
 
     ``fixed`` pairs the body's buffers that do not change with those of the program around it. Its
     intermediates lie in ``workspace``, one of the outer buffers, at their offsets.
+
+    A loop in several ``parts`` is run once for each of them, in any order and at the same time:
+    each part, in ``part_bytes`` of the workspace, by one thread.
     """
 
     name: str
@@ -399,6 +408,8 @@ class Loop:
     slices: tuple[Slice, ...]
     carries: tuple[Carry, ...]
     workspace: str | None
+    parts: int = 1
+    part_bytes: int = 0
 
     @property
     def buffers(self) -> tuple[str, ...]:

@@ -87,11 +87,11 @@ def render_program(
     units = [Unit(kernel.name + dialect.suffix, kernel.text) for kernel in distinct.values()]
     segments: tuple[SegmentView, ...] = ()
     shared = 0
-    own = max((_aligned(kernel.own_bytes) for kernel in distinct.values()), default=0)
+    own = 0
     if dialect.chunks:
         writer = _Driver(program, dialect, rendered, clocks)
         segments = writer.segments()
-        shared = writer.shared_bytes
+        shared, own = writer.shared_bytes, writer.own_bytes
         view = ProgramView(
             includes=("gc_program.h", "gc_types.h", *(("gc_clock.h",) if clocks else ())),
             declarations=tuple(_declaration(kernel.text) for kernel in distinct.values()),
@@ -183,14 +183,31 @@ def _launches(stage: Stage) -> Iterator[Launch]:
 def _programs(program: Program) -> Iterator[Program]:
     """A program and the bodies of its loops."""
     yield program
+    yield from (loop.body for loop in _loops(program))
+
+
+def _loops(program: Program) -> Iterator[Loop]:
+    """The loops of a program, and those inside of them."""
     for stage in program.stages:
         for step in stage:
             if isinstance(step, Loop):
-                yield from _programs(step.body)
+                yield step
+                yield from _loops(step.body)
 
 
 def _aligned(size: int) -> int:
     return -(-size // _LINE) * _LINE
+
+
+@dataclass(frozen=True)
+class _Crew:
+    """The threads that run some stages: how many, the expression for one of them, and where the
+    scratch memory that they share is free."""
+
+    threads: int
+    each: str = "t"
+    scratch: str = "shared"
+    offset: int = 0
 
 
 class _Driver:
@@ -215,18 +232,22 @@ class _Driver:
         self.shared_bytes = max(
             (self._shared(stage) for segment in _split(program) for stage in segment), default=0
         )
-        self.own_bytes = max((_aligned(k.own_bytes) for k in rendered.values()), default=0)
+        # A thread's own memory: for one kernel, then for what a part of a loop shares with nobody.
+        self.kernel_bytes = max((_aligned(k.own_bytes) for k in rendered.values()), default=0)
+        inside = [s for loop in _loops(program) if loop.parts > 1 for s in _stages(loop)]
+        self.own_bytes = self.kernel_bytes + max(map(self._shared, inside), default=0)
 
     def _of(self, launch: Launch) -> Rendered:
         return self.rendered[launch.kernel.name]
 
     def _shared(self, stage: Stage) -> int:
-        """The scratch memory of what runs at the same time."""
+        """The scratch memory of what runs at the same time; parts of loops have theirs apart."""
         return sum(
             _aligned(self._of(step).shared_bytes)
             if isinstance(step, Launch)
             else max(map(self._shared, _stages(step)), default=0)
             for step in stage
+            if isinstance(step, Launch) or step.parts == 1
         )
 
     def segments(self) -> tuple[SegmentView, ...]:
@@ -236,39 +257,45 @@ class _Driver:
 
     def _segment(self, entry: str, stages: list[Stage]) -> SegmentView:
         threads = max((self._threads(stage) for stage in stages), default=1)
-        views = self._views(stages, threads, 0, stop=self._stop(stages))
+        views = self._views(stages, _Crew(threads), stop=self._stop(stages))
         return SegmentView(entry, f"{entry}_body", self._setup(stages), views, threads)
 
     def _views(
-        self, stages: list[Stage], threads: int, offset: int, stop: int | None = None
+        self, stages: list[Stage], crew: _Crew, stop: int | None = None
     ) -> tuple[StageView, ...]:
-        """``offset`` is where scratch memory is free."""
         views = []
         for number, stage in enumerate(stages):
             after = stages[number + 1] if number + 1 < len(stages) else None
             # Two stages that thread 0 runs alone keep their order by themselves.
             alone = after is None or (self._alone(stage) and self._alone(after))
-            views.append(self._view(stage, threads, offset, alone, number, stop))
+            views.append(self._view(stage, crew, alone, number, stop))
         return tuple(views)
 
     def _view(
-        self, stage: Stage, threads: int, offset: int, alone: bool, number: int, stop: int | None
+        self, stage: Stage, crew: _Crew, alone: bool, number: int, stop: int | None
     ) -> StageView:
         calls, loops = [], []
         for step in stage:
             if isinstance(step, Launch):
-                calls.append(self._call(step, offset))
-                offset += _aligned(self._of(step).shared_bytes)
+                calls.append(self._call(step, crew))
+                taken = _aligned(self._of(step).shared_bytes)
             else:
-                loops.append(self._loop(step, threads, offset))
-                offset += self._shared([step])
+                loops.append(self._loop(step, crew))
+                taken = self._shared([step])
+            crew = replace(crew, offset=crew.offset + taken)
         meet = not alone or number + 1 == stop  # all threads stop, or none does
         return StageView(
-            tuple(calls), barrier=threads > 1 and meet, stop=number == stop, loops=tuple(loops)
+            tuple(calls), crew.threads > 1 and meet, stop=number == stop, loops=tuple(loops)
         )
 
     def _alone(self, stage: Stage) -> bool:
-        return all(self._of(launch).alone for launch in _launches(stage))
+        """Whether thread 0 does everything."""
+        return all(
+            self._of(step).alone
+            if isinstance(step, Launch)
+            else step.parts == 1 and all(map(self._alone, _stages(step)))
+            for step in stage
+        )
 
     def _stop(self, stages: list[Stage]) -> int | None:
         """The first stage that writes inputs, where all indices were checked before it."""
@@ -286,29 +313,33 @@ class _Driver:
 
     def _threads(self, stage: Stage) -> int:
         """Work that runs at the same time decides."""
-        return max(
-            _pay(
-                sum(
-                    nest.schedule.work if isinstance(nest, Nest) else nest.work
-                    for launch in stage
-                    if isinstance(launch, Launch) and not self._of(launch).alone
-                    for nest in launch.kernel.nests
-                )
-            ),
-            *(self._threads(s) for step in stage if isinstance(step, Loop) for s in _stages(step)),
-            1,
-        )
+        found = [1, _pay(sum(self._work(x) for x in stage if isinstance(x, Launch)))]
+        for step in stage:
+            if isinstance(step, Loop) and step.parts > 1:
+                work = sum(_work(launch) for launch in step.body.launches())
+                found.append(min(step.parts, _pay(work * step.steps * step.parts)))
+            elif isinstance(step, Loop):
+                found += map(self._threads, _stages(step))
+        return max(found)
+
+    def _work(self, launch: Launch) -> int:
+        """What several threads may divide."""
+        return 0 if self._of(launch).alone else _work(launch)
 
     # ---------------------------------------------------------------------------------- loops
 
-    def _loop(self, loop: Loop, threads: int, offset: int) -> LoopView:
+    def _loop(self, loop: Loop, crew: _Crew) -> LoopView:
         stages = _stages(loop)
-        views = self._views(stages, threads, offset)
-        if views and threads > 1 and not (self._alone(stages[0]) and self._alone(stages[-1])):
+        if loop.parts > 1:
+            crew = _Crew(1, "&gc_alone", "own", self.kernel_bytes)
+        views = self._views(stages, crew)
+        if views and crew.threads > 1 and not (self._alone(stages[0]) and self._alone(stages[-1])):
             views = (*views[:-1], replace(views[-1], barrier=True))  # before the next step
         order = ", the last slice first" if loop.reverse else ""
         comment = f"{loop.name}: {loop.steps} steps of {loop.body.name}{order}"
-        return LoopView(comment, loop.steps, self._step(loop, stages), views)
+        if loop.parts > 1:
+            comment += f", for {loop.parts} parts of the batch"
+        return LoopView(comment, loop.steps, self._step(loop, stages), views, loop.parts)
 
     def _step(self, loop: Loop, stages: list[Stage]) -> tuple[str, ...]:
         """The memory of one step, for what its stages touch."""
@@ -316,8 +347,9 @@ class _Driver:
         sources = {inner: self.expressions.identifier(outer) for inner, outer in loop.fixed}
         at = f"({loop.steps - 1} - gc_step)" if loop.reverse else "gc_step"
         for s in loop.slices:
-            sources[s.inner] = f"{self.expressions.identifier(s.outer)} + {at}*{s.elements}"
-        workspace = self.expressions.identifier(loop.workspace) if loop.workspace else ""
+            moved = f" + {at}*{s.elements}" if s.elements else ""
+            sources[s.inner] = self._of_part(s.outer, s.part) + moved
+        workspace = self._of_part(loop.workspace, loop.part_bytes) if loop.workspace else ""
         for carry in loop.carries:
             sources |= self._carried(carry, loop.steps, workspace)
         lines = []
@@ -327,17 +359,22 @@ class _Driver:
             lines.append(self._declared(buffer, source))
         return tuple(lines)
 
+    def _of_part(self, buffer: str, size: int) -> str:
+        """Where what belongs to a part of a loop begins in a buffer of all parts."""
+        name = self.expressions.identifier(buffer)
+        return f"{name} + gc_part*{size}" if size else name
+
     def _carried(self, carry: Carry, steps: int, workspace: str) -> dict[str, str]:
         """Where a step finds what the one before it left, and where it leaves its own."""
         kind = self.dialect.storage(self.buffers[carry.read].dtype)
         place = f"({kind} *)({workspace} + {carry.offset} + ({{}} & 1)*{carry.size})"
-        initial = self.expressions.identifier(carry.initial)
+        initial = self._of_part(carry.initial, carry.part)
         read = (
             f"gc_step == 0 ? {initial} : {place.format('(gc_step + 1)')}" if steps > 1 else initial
         )
         written = place.format("gc_step")
         if carry.final is not None:
-            final = self.expressions.identifier(carry.final)
+            final = self._of_part(carry.final, carry.part)
             written = f"gc_step == {steps - 1} ? {final} : {written}" if steps > 1 else final
         return {carry.read: read, carry.written: written}
 
@@ -361,10 +398,10 @@ class _Driver:
         used = dict.fromkeys(name for s in stages for step in s for name in step.buffers)
         lines += [self._pointer(self.buffers[name]) for name in used]
         launches = [self._of(launch) for stage in stages for launch in _launches(stage)]
-        if any(kernel.shared_bytes for kernel in launches):
+        if any(map(self._shared, stages)):
             offset = _aligned(self.program.arena_bytes)
             lines.append(f"unsigned char *const shared = t->call->arena + {offset};")
-        if any(kernel.own_bytes for kernel in launches):
+        if any(k.own_bytes or (k.shared_bytes and self.own_bytes) for k in launches):
             offset = _aligned(self.program.arena_bytes) + self.shared_bytes
             lines.append(
                 f"unsigned char *const own = t->call->arena + {offset} + t->tid*{self.own_bytes};"
@@ -383,17 +420,22 @@ class _Driver:
         name = self.expressions.identifier(buffer.name)
         return f"{kind} *const {name} = ({kind} *){source}; /* {comment} */"
 
-    def _call(self, launch: Launch, offset: int) -> str:
+    def _call(self, launch: Launch, crew: _Crew) -> str:
         kernel = self._of(launch)
-        arguments = ["t", *(self.expressions.identifier(name) for name in launch.buffers)]
+        arguments = [crew.each, *(self.expressions.identifier(name) for name in launch.buffers)]
         arguments += [self.expressions.integer(size) for size in launch.sizes]
         if kernel.shared_bytes:
-            arguments.append(f"shared + {offset}" if offset else "shared")
+            arguments.append(f"{crew.scratch} + {crew.offset}" if crew.offset else crew.scratch)
         if kernel.own_bytes:
             arguments.append("own")
         call = f"{kernel.name}({', '.join(arguments)});"
         clock = self.clocks.get(launch.kernel.name)
         return call if clock is None else f"gc_tick(t, {clock}); {call} gc_tock(t, {clock});"
+
+
+def _work(launch: Launch) -> int:
+    nests = launch.kernel.nests
+    return sum(nest.schedule.work if isinstance(nest, Nest) else nest.work for nest in nests)
 
 
 def _pay(work: int) -> int:

@@ -156,12 +156,16 @@ class KernelView:
 
 @dataclass(frozen=True)
 class LoopView:
-    """Stages repeated ``steps`` times; ``setup`` names the memory of one step."""
+    """Stages repeated ``steps`` times; ``setup`` names the memory of one step.
+
+    Threads divide ``parts`` of the loop, if there are several, and each runs its own alone.
+    """
 
     comment: str
     steps: int
     setup: tuple[str, ...]
     stages: "tuple[StageView, ...]"
+    parts: int = 1
 
 
 @dataclass(frozen=True)

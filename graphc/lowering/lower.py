@@ -31,6 +31,7 @@ from graphc.lowering.explain import Explanation, Fused, fused, inline_of, reache
 from graphc.lowering.groups import Group
 from graphc.lowering.memory import Stage, aligned, lifetimes, planned
 from graphc.lowering.nests import Context, ReductionNest, map_nest
+from graphc.lowering.parts import part_of
 from graphc.lowering.plan import Plan
 from graphc.lowering.rewriting import (
     contraction_exprs,
@@ -243,41 +244,66 @@ class _Lowering:
         node, *values = group.cores
         attrs = node.attrs
         graph = attrs["body"].graph
-        inner = _Lowering(graph, self.threads, self)
-        lowered = inner.run()
+        first, last = attrs["carries"], attrs["carries"] + attrs["sequences"]
+        divided = part_of(graph, first, attrs["sequences"])
+        graph, parts = divided or (graph, 1)
+        lowered = _Lowering(graph, self.threads, self).run()
         body = lowered.program
         reads = _by_position(body, BufferRole.INPUT)
         writes = _by_position(body, BufferRole.OUTPUT)
         outer = [self.buffers.load_from(x) for x in node.inputs]
         results = {v.attrs["index"]: self.buffers.written[group, v][0] for v in values}
-        first, last = attrs["carries"], attrs["carries"] + attrs["sequences"]
-        slices = [Slice(reads[i].name, outer[i], count(reads[i].shape)) for i in range(first, last)]
+        slices = []
+        fixed = []
+        for i in range(first, len(reads)):
+            whole = count(node.inputs[i].shape[1:] if i < last else node.inputs[i].shape)
+            each = count(reads[i].shape)
+            if i < last or each != whole:
+                apart = 0 if each == whole else each
+                slices.append(Slice(reads[i].name, outer[i], whole if i < last else 0, apart))
+            else:
+                fixed.append((reads[i].name, outer[i]))
         for i in range(first, len(writes)):
             if i not in results:
                 raise GraphError(f"{node!r}: nobody uses stack {i - first} of {graph.name}")
-            slices.append(Slice(writes[i].name, results[i], count(writes[i].shape)))
+            each = count(writes[i].shape)
+            slices.append(Slice(writes[i].name, results[i], each * parts, each if parts > 1 else 0))
         size = body.arena_bytes
         carries = []
         for i in range(first):
-            place = aligned(count(reads[i].shape) * reads[i].dtype.itemsize)
-            read, written = reads[i].name, writes[i].name
-            carries.append(Carry(read, written, outer[i], results.get(i), size, place))
+            each = count(reads[i].shape)
+            place = aligned(each * reads[i].dtype.itemsize)
+            carries.append(
+                Carry(
+                    read=reads[i].name,
+                    written=writes[i].name,
+                    initial=outer[i],
+                    final=results.get(i),
+                    offset=size,
+                    size=place,
+                    part=each if parts > 1 else 0,
+                )
+            )
             size += 2 * place
         workspace = None
         if size:
             workspace = self.buffers.make(
-                f"{identifier(graph.name)}_workspace", uint8, (size,), BufferRole.INTERMEDIATE
+                f"{identifier(graph.name)}_workspace",
+                uint8,
+                (parts * size,),
+                BufferRole.INTERMEDIATE,
             )
-        fixed = [(reads[i].name, outer[i]) for i in range(last, len(reads))]
         loop = Loop(
-            self._unique(f"scan_{identifier(graph.name)}"),
-            body,
-            attrs["steps"],
-            attrs["reverse"],
-            tuple(fixed),
-            tuple(slices),
-            tuple(carries),
-            workspace,
+            name=self._unique(f"scan_{identifier(graph.name)}"),
+            body=body,
+            steps=attrs["steps"],
+            reverse=attrs["reverse"],
+            fixed=tuple(fixed),
+            slices=tuple(slices),
+            carries=tuple(carries),
+            workspace=workspace,
+            parts=parts,
+            part_bytes=size if parts > 1 else 0,
         )
         return loop, lowered.explanation.kernels
 
