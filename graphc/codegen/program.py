@@ -339,7 +339,8 @@ class _Driver:
         comment = f"{loop.name}: {loop.steps} steps of {loop.body.name}{order}"
         if loop.parts > 1:
             comment += f", for {loop.parts} parts of the batch"
-        return LoopView(comment, loop.steps, self._step(loop, stages), views, loop.parts)
+        setup = self._step(loop, stages)
+        return LoopView(comment, loop.steps, setup, views, loop.parts, loop.reverse)
 
     def _step(self, loop: Loop, stages: list[Stage]) -> tuple[str, ...]:
         """The memory of one step, for what its stages touch."""

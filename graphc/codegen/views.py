@@ -158,7 +158,9 @@ class KernelView:
 class LoopView:
     """Stages repeated ``steps`` times; ``setup`` names the memory of one step.
 
-    Threads divide ``parts`` of the loop, if there are several, and each runs its own alone.
+    Threads divide ``parts`` of the loop, if there are several, and each runs its own alone, the
+    last one first if ``reverse``: a gradient begins with what the loop before it wrote last, which
+    is still in the cache.
     """
 
     comment: str
@@ -166,6 +168,7 @@ class LoopView:
     setup: tuple[str, ...]
     stages: "tuple[StageView, ...]"
     parts: int = 1
+    reverse: bool = False
 
 
 @dataclass(frozen=True)
