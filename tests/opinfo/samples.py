@@ -211,7 +211,7 @@ def found(name: str) -> Callable[..., Any]:
     for root in (graphc, graphc.Tensor):
         place: Any = root
         for part in path:
-            place = vars(place).get(part, None) if root is graphc else getattr(place, part, None)
+            place = getattr(place, part, None)
             if place is None:
                 break
         if place is not None:
