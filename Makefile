@@ -75,8 +75,10 @@ sanitize: $(call stamp,test)
 	    --ignore tests/compile/test_cost.py tests/ops/test_rows_compiled.py tests/compile \
 	    tests/codegen tests/nn/test_compiled_layers.py
 
+# All tables, which takes an hour or so: make bench BENCH="--table all"
+BENCH ?= --table main
 bench: $(call stamp,demo)
-	$(BIN)/python examples/benchmarks/run.py
+	$(BIN)/python examples/benchmarks/run.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) build dist digits_output .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -146,7 +146,7 @@ def test_graphc_against_itself(tmp_path: Path, table: str, workload: str) -> Non
         assert len(row["rounds"]) == 2
         assert min(row["rounds"]) <= row["seconds"] <= max(row["rounds"])
         assert row["apart"] <= 1e-4
-        assert row["first_calls_warm"] >= row["first_call_warm"] > 0
+        assert row["first_calls_warm"] > 0
         assert ("first_calls_cold" in row) == (name != "graphc eager")  # that one compiles nothing
     assert "graphc" in measured["versions"]
     assert f"| {workload} | graphc eager |" in (tmp_path / f"{table}.md").read_text()

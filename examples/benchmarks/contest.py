@@ -117,39 +117,31 @@ class Worker:
         self.log.close()
 
 
-def measure(row, entries, options, interpreters, cold):
+def measure(row, entries, options, interpreters, again):
     """One workload: {name: what was measured}.
 
-    Starts the workers (with empty caches first, where ``cold``), interleaves their rounds and
-    compares their results. What fails has a "failed", what differs too much a "wrong".
+    Starts the workers (with empty caches, and ``again`` with those that this start has filled),
+    interleaves their rounds and compares their results. What fails has a "failed", what differs
+    too much a "wrong".
     """
-    found, workers = {}, []
+    found, workers, results = {}, [], {}
     with tempfile.TemporaryDirectory(prefix="graphc-benchmark-") as folder:
         folder = Path(folder)
         numbers = folder / "numbers.npz"
         prepare(row.name, numbers, options)
-        results = {}
         try:
             for i, entry in enumerate(entries):
                 caches = folder / str(i)
                 caches.mkdir(mode=0o700)
                 results[entry.name] = folder / f"{i}.npz"
-                files = caches, numbers, results[entry.name]
-                starts = ["cold", "warm"] if cold and entry.compiles else ["warm"]
                 found[entry.name] = {}
+
+                def start(entry=entry, files=(caches, numbers, results[entry.name])):
+                    interpreter = interpreters[entry.library]
+                    return Worker(entry, row.name, options, interpreter, *files)
+
                 try:
-                    for start in starts:
-                        progress(f"{row.name}: {entry.name}, {start} start")
-                        interpreter = interpreters[entry.library]
-                        worker = Worker(entry, row.name, options, interpreter, *files)
-                        kept = dict(worker.ready)
-                        for key in ("first_call", "first_calls"):
-                            if key in kept:
-                                found[entry.name][f"{key}_{start}"] = kept.pop(key)
-                        if start != starts[-1]:
-                            worker.end()
-                    found[entry.name].update(kept)
-                    workers.append(worker)
+                    workers.append(started(row.name, entry, start, again, found[entry.name]))
                 except ContenderError as error:
                     found[entry.name]["failed"] = str(error)
             take_turns(row.name, workers, found, options)
@@ -159,6 +151,23 @@ def measure(row, entries, options, interpreters, cold):
             progress("")
         compare(row, {n: p for n, p in results.items() if "failed" not in found[n]}, found)
     return found
+
+
+def started(workload, entry, start, again, found):
+    """A worker that is ready; what its starts took goes into ``found``."""
+    cold, warm = "first_calls_cold", "first_calls_warm"
+    progress(f"{workload}: {entry.name} starts")
+    worker = start()
+    if entry.compiles and again:
+        found[cold] = worker.ready["first_calls"]
+        worker.end()
+        progress(f"{workload}: {entry.name} starts again")
+        worker = start()
+    seconds = worker.ready.pop("first_calls", None)
+    if seconds is not None:
+        found[cold if entry.compiles and not again else warm] = seconds
+    found.update(worker.ready)
+    return worker
 
 
 def prepare(workload, path, options):

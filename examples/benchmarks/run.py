@@ -108,8 +108,8 @@ def measured_tables(table, options, interpreters):
         "results": {},
     }
     for row in rows_of(table, options):
-        cold = table in (MAIN, ODD) and not options.warm
-        found = measure(row, entries_of(table, options), options, interpreters, cold)
+        again = table in (MAIN, ODD) and not options.one_start
+        found = measure(row, entries_of(table, options), options, interpreters, again)
         for one in found.values():
             measured["versions"].update(one.pop("versions", {}))
         measured["titles"][row.name], measured["results"][row.name] = row.title, found
@@ -130,7 +130,7 @@ def parsed():
         "--clock", choices=CLOCKS, default="wall", help="processor: on a busy machine, 1 thread"
     )
     parser.add_argument("--limit", type=float, default=600, help="seconds that a start may take")
-    parser.add_argument("--warm", action="store_true", help="no starts with empty caches")
+    parser.add_argument("--one-start", action="store_true", help="with empty caches only")
     parser.add_argument("--tiny", action="store_true", help="small sizes: only results matter")
     parser.add_argument("--torch-python", type=Path, help="a Python that has torch and numpy")
     parser.add_argument("--jax-python", type=Path, help="a Python that has jax")

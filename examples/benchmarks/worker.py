@@ -103,16 +103,14 @@ def first_calls(program, run, finish, arrays, path):
     kept = deque(maxlen=FIRST_CALLS if trains else 1)
     before = peak_memory(reset=True)
     start = time.perf_counter()
-    for number in range(FIRST_CALLS):
+    for _ in range(FIRST_CALLS):
         kept.append(run())
         finish(kept[-1])
-        if number == 0:
-            first = time.perf_counter() - start
     seconds = time.perf_counter() - start
     memory = max(0, peak_memory() - before)
     results = [arrays(result) for result in kept]
     np.savez(path, *(np.stack(parts) for parts in zip(*results, strict=True)))
-    return {"first_call": first, "first_calls": seconds, "memory": memory}
+    return {"first_calls": seconds, "memory": memory}
 
 
 def peak_memory(reset=False):
