@@ -195,7 +195,7 @@ def take_turns(name, workers, found, options):
 
 
 def compare(row, paths, found):
-    """How far every result is from the reference's, relative to the largest number in it."""
+    """How far every result is from the reference's: see ``distance``."""
     arrays = {}
     for name, path in paths.items():
         if path.exists():  # a floor has no results
@@ -213,12 +213,14 @@ def compare(row, paths, found):
 
 
 def distance(result, expected):
-    """Infinite where shapes differ or numbers are none."""
+    """The norm of the difference relative to that of ``expected``.
+
+    Infinite where shapes differ or numbers are none.
+    """
     if result.shape != expected.shape or not np.isfinite(result).all():
         return float("inf")
-    largest = float(np.abs(expected).max())
-    apart = float(np.abs(result - expected).max())
-    return apart / largest if largest else apart
+    apart, norm = (float(np.linalg.norm(x)) for x in (result - expected, expected))
+    return apart / norm if norm else apart
 
 
 def progress(text):

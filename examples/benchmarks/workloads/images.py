@@ -250,13 +250,11 @@ ROWS = [
         *(cnn_step, {"batch": 32, "size": 32}, {"batch": 2, "size": 8}),
     ),
     Row(
-        *(
-            "conv_pair",
-            MAIN,
-            "2 x (3x3 convolution, batch norm, relu) on 8x64x56x56: forward and backward",
-        ),
-        *(conv_pair, {"batch": 8, "channels": 64, "size": 56}),
-        *({"batch": 2, "channels": 3, "size": 5},),
+        *("conv_pair", MAIN),
+        *("2 x (3x3 convolution, batch norm, relu), 8 x 64x56x56: forward and backward", conv_pair),
+        *({"batch": 8, "channels": 64, "size": 56}, {"batch": 2, "channels": 3, "size": 5}),
+        # Of 3 M numbers that relu sees, rounding takes one or two to the other side of 0.
+        tolerance=1e-3,
     ),
     Row(
         *("dcgan_step", ODD, "DCGAN of 32 x 32 images, batch 16, two Adams: step", dcgan_step),

@@ -82,8 +82,8 @@ class Work:
 class Row:
     """``make(**sizes)`` gives the program; ``tiny`` replaces sizes where only the results matter.
 
-    ``tolerance`` bounds the largest difference from the reference's results, relative to the
-    largest number among them.
+    ``tolerance`` bounds the norm of the difference from the reference's results, relative to
+    their norm.
     """
 
     name: str
