@@ -1,43 +1,13 @@
 """graphc: tensors with PyTorch's names, a graph you can read, and generated C that runs it."""
 
-import math
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import math as _math
+import typing as _typing
+from importlib import import_module as _import_module
 
-from graphc import (
-    amp,
-    autograd,
-    dtypes,
-    func,
-    functions,
-    interchange,
-    linalg,
-    nn,
-    random,
-    return_types,
-    settings,
-    special,
-    storage,
-    testing,
-    types,
-    version,
-)
-from graphc.activations import (
-    celu,
-    celu_,
-    prelu,
-    relu_,
-    rrelu,
-    rrelu_,
-    selu,
-    selu_,
-    threshold,
-    threshold_,
-)
-from graphc.amp import autocast
+from graphc import autograd, functions, interchange, settings, version
+from graphc import tracing as _tracing
 from graphc.autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from graphc.config import get_num_threads, set_num_threads
-from graphc.control import scan
 from graphc.device import device
 from graphc.dtypes import (
     bfloat16,
@@ -65,9 +35,8 @@ from graphc.dtypes import (
     short,
     uint8,
 )
-from graphc.errors import unknown_name
-from graphc.func import vmap
 from graphc.generator import Generator, default_generator
+from graphc.later import loading as _loading
 from graphc.layouts import (
     channels_last,
     channels_last_3d,
@@ -85,7 +54,6 @@ from graphc.modes import (
     no_grad,
     set_grad_enabled,
 )
-from graphc.nn.functional.recurrent import gru_cell, lstm_cell, rnn_relu_cell, rnn_tanh_cell
 from graphc.printing import get_printoptions, printoptions, set_printoptions
 from graphc.storage import TypedStorage, UntypedStorage
 from graphc.tensor import Size, Tensor
@@ -93,73 +61,129 @@ from graphc.tensor import Size, Tensor
 __version__ = version.__version__
 
 globals().update(functions.FUNCTIONS)
-globals().update(amp.autocast_mode.SETTINGS)
 globals().update({name: getattr(settings, name) for name in settings.__all__})
 
-inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
+inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
-# What is loaded when it is first asked for, and the modules it is found in. A module that stands
-# for itself is its own name.
-_LATER = {
-    "OutOfMemoryError": "cuda",
-    "compile": "compiler.function",
-    "install_as_torch": "as_torch",
-    "load": "serialization",
-    "save": "serialization",
-    "uninstall_as_torch": "as_torch",
-}
+# The modules that programs see as attributes; those that tensors do not need are loaded when they
+# are first asked for.
 _MODULES = frozenset(
-    """accelerator backends compiler cuda distributed distributions hub inspect jit mps
-    multiprocessing optim overrides profiler serialization utils xpu""".split()
+    """accelerator amp autograd backends compiler cuda distributed distributions dtypes func
+    functions hub inspect interchange jit linalg mps multiprocessing nn optim overrides profiler
+    random return_types serialization settings special storage testing types utils version
+    xpu""".split()
+)
+
+# So are these names, from the modules that have them.
+_LATER = {
+    name: module
+    for module, names in {
+        "activations": "celu celu_ relu_ rrelu rrelu_ selu selu_ threshold threshold_",
+        "amp": "autocast",
+        "amp.autocast_mode": """clear_autocast_cache get_autocast_cpu_dtype get_autocast_dtype
+            get_autocast_gpu_dtype is_autocast_cache_enabled is_autocast_cpu_enabled
+            is_autocast_enabled set_autocast_cache_enabled set_autocast_cpu_dtype
+            set_autocast_cpu_enabled set_autocast_dtype set_autocast_enabled
+            set_autocast_gpu_dtype""",
+        "as_torch": "install_as_torch uninstall_as_torch",
+        "compiler.function": "compile",
+        "control": "scan",
+        "cuda": "OutOfMemoryError",
+        "func": "vmap",
+        "nn.functional.recurrent": "gru_cell lstm_cell rnn_relu_cell rnn_tanh_cell",
+        "serialization": "load save",
+    }.items()
+    for name in names.split()
+}
+
+# And these, which nn.functional registers as public functions.
+_OF_NETWORKS = frozenset(
+    """adaptive_avg_pool1d adaptive_max_pool1d affine_grid_generator avg_pool1d batch_norm bilinear
+    channel_shuffle constant_pad_nd conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d
+    conv_transpose3d cosine_similarity dropout grid_sampler grid_sampler_2d grid_sampler_3d
+    group_norm instance_norm layer_norm max_pool1d max_pool1d_with_indices max_pool2d max_pool3d
+    native_channel_shuffle pairwise_distance pixel_shuffle pixel_unshuffle rms_norm
+    scaled_dot_product_attention""".split()
 )
 
 __all__ = sorted(
-    {name for name in globals() if not name.startswith("_")} | set(_LATER) | set(_MODULES)
+    {
+        name
+        for name, value in globals().items()
+        if not name.startswith("_") and not isinstance(value, type(_math))
+    }
+    | {*_MODULES, *_LATER, *_OF_NETWORKS}
 )
 
-if TYPE_CHECKING:
+_load = _loading(__name__, _MODULES, _LATER, __all__)
+
+
+def _compile(function: _typing.Any, *args: _typing.Any, **kwargs: _typing.Any) -> _typing.Any:
+    """``graphc.compile``, which is not loaded before it is called."""
+    return __getattr__("compile")(function, *args, **kwargs)
+
+
+_tracing.compile_function = _compile
+
+if _typing.TYPE_CHECKING:
     from graphc import (
         accelerator,
+        amp,
         backends,
         compiler,
         cuda,
         distributed,
         distributions,
+        dtypes,
+        func,
         hub,
         inspect,
         jit,
+        linalg,
         mps,
         multiprocessing,
+        nn,
         optim,
         overrides,
         profiler,
+        random,
+        return_types,
         serialization,
+        special,
+        storage,
+        testing,
+        types,
         utils,
         xpu,
     )
+    from graphc.activations import (
+        celu,
+        celu_,
+        relu_,
+        rrelu,
+        rrelu_,
+        selu,
+        selu_,
+        threshold,
+        threshold_,
+    )
+    from graphc.amp import autocast
     from graphc.as_torch import install_as_torch, uninstall_as_torch
     from graphc.compiler.function import compile
+    from graphc.control import scan
     from graphc.cuda import OutOfMemoryError
+    from graphc.func import vmap
+    from graphc.nn.functional.recurrent import gru_cell, lstm_cell, rnn_relu_cell, rnn_tanh_cell
     from graphc.serialization import load, save
 
 
-def _compile_module(self: nn.Module, *args: Any, **kwargs: Any) -> None:
-    """Makes the calls of this module run compiled from now on; takes what ``compile`` takes."""
-    compiled = __getattr__("compile")
-    self._compiled_call_impl = compiled(self._call_impl, *args, **kwargs)
-
-
-nn.Module.compile = _compile_module  # type: ignore[attr-defined]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"graphc.{name}")
-    if name in _LATER:
-        found = globals()[name] = getattr(import_module(f"graphc.{_LATER[name]}"), name)
+def __getattr__(name: str) -> _typing.Any:
+    if name in _OF_NETWORKS:
+        _import_module("graphc.nn.functional")
+        found = globals()[name] = functions.FUNCTIONS[name]
         return found
-    raise unknown_name("module 'graphc'", name, __all__)
+    return _load(name)
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,6 @@ from graphc.nn import functional as F
 from graphc.tensor import Tensor
 
 relu_, threshold_, celu_, selu_ = F.relu_, F.threshold_, F.celu_, F.selu_
-prelu = tensor_function(F.prelu, name="prelu", public=False)
 threshold = tensor_function(F.threshold, name="threshold", method=False, public=False, out=True)
 
 

@@ -12,8 +12,10 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -32,7 +34,9 @@ def _flag(text: str) -> bool:
     raise ValueError("0 or 1")
 
 
-def _path(text: str) -> Path | None:
+def _path(text: str) -> "Path | None":
+    from pathlib import Path  # loads much
+
     return Path(text).expanduser()
 
 
@@ -79,7 +83,7 @@ class Variable(Generic[T]):
             raise ValueError(f"{self.name}={text!r}: expected {wrong}") from None
 
 
-CACHE_DIR: Variable[Path | None] = Variable(
+CACHE_DIR: "Variable[Path | None]" = Variable(
     "GRAPHC_CACHE_DIR",
     _path,
     None,
@@ -97,7 +101,7 @@ CC: Variable[str | None] = Variable(
 DEBUG: Variable[int] = Variable(
     "GRAPHC_DEBUG", _integer(0, 4), 0, "1 receipts, 2 kernels, 3 graphs, 4 generated source"
 )
-DUMP: Variable[Path | None] = Variable(
+DUMP: "Variable[Path | None]" = Variable(
     "GRAPHC_DUMP", _path, None, "folder that receives the IR of every stage and the sources"
 )
 LINE_DIRECTIVES: Variable[bool] = Variable(
@@ -147,7 +151,8 @@ def available_cpus() -> int:
     except AttributeError:  # not on macOS
         count = os.cpu_count() or 1
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
     except (OSError, ValueError):  # no control groups here
         return count
     if quota.isdigit() and period.isdigit() and int(period):

@@ -9,11 +9,9 @@ it helps, a hint; whoever applied the row adds the rest with :func:`located`::
       hint: ...
 """
 
-import difflib
 import linecache
 import os
 import sys
-import sysconfig
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar
 
@@ -122,6 +120,8 @@ def describe(operand: Any) -> str:
 
 def unknown_name(owner: str, name: str, known: Iterable[str]) -> AttributeError:
     """The error for ``owner.name`` where it does not exist, with the nearest name that does."""
+    import difflib  # loaded for an error only
+
     near = difflib.get_close_matches(name, [k for k in known if not k.startswith("_")], 1, 0.6)
     instead = f"; did you mean {near[0]!r}?" if near else ""
     return AttributeError(f"{owner} has no attribute {name!r}{instead}", name=name)
@@ -154,7 +154,7 @@ class Location(NamedTuple):
 
 _PACKAGE = os.path.join(os.path.dirname(__file__), "")
 # Frames of the standard library (contextlib, functools, copy ...) are between, not the user's.
-_LIBRARY = os.path.join(sysconfig.get_path("stdlib"), "")
+_LIBRARY = os.path.join(os.path.dirname(os.__file__), "")
 _INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 _skipped: dict[str, bool] = {}  # by file name: a lookup per frame instead of a comparison of paths
 

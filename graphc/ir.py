@@ -15,7 +15,6 @@ import itertools
 import keyword
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -26,7 +25,7 @@ import numpy as np
 from graphc.device import device as Device
 from graphc.dtypes import dtype as DType
 from graphc.errors import GraphError, Location
-from graphc.kernel import Combine, Condition, Expr
+from graphc.expressions import Combine, Condition, Expr
 from graphc.sizes import Int
 
 Number = Union[bool, int, float]
@@ -130,7 +129,6 @@ class Generate:
     rule: Callable[..., Expr]
 
 
-@dataclass(frozen=True)
 class Contract:
     """The generalised matrix product ``contract(a, b, spec='mk,kn->mn')``."""
 
@@ -181,22 +179,18 @@ class Named:
     work: Callable[..., Work] = lambda *_types, **_attrs: Work()
 
 
-@dataclass(frozen=True)
 class Host:
     """Evaluated by the row's own NumPy/SciPy function between native calls."""
 
 
-@dataclass(frozen=True)
 class Repeat:
     """A loop in the program around the kernels of its body: see :mod:`graphc.ops.loops`."""
 
 
-@dataclass(frozen=True)
 class Result:
     """One of the values that an operation with several gives; made where that is made."""
 
 
-@dataclass(frozen=True)
 class Leaf:
     """Inputs and literal constants: memory that exists before the program runs."""
 
@@ -711,8 +705,12 @@ def readable_name(name: str) -> str:
 
 def _is_word(text: str) -> bool:
     """Whether Python reads the text as a name, and as the same one."""
-    plain = text.isascii() or unicodedata.is_normalized("NFKC", text)
-    return plain and text.isidentifier() and not keyword.iskeyword(text)
+    if not text.isascii():
+        import unicodedata  # its tables are large, and needed for few programs
+
+        if not unicodedata.is_normalized("NFKC", text):
+            return False
+    return text.isidentifier() and not keyword.iskeyword(text)
 
 
 def node_names(graph: Graph, hidden: Container[Node] = ()) -> dict[Node, str]:

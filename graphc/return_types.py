@@ -53,8 +53,12 @@ def _type(name: str, fields: tuple[str, ...]) -> Any:
     return made
 
 
-globals().update({name: _type(name, fields) for name, fields in _FIELDS.items()})
+def __getattr__(name: str) -> Any:
+    """The type of that name, made when it is first asked for: making them all takes a while."""
+    if name not in _FIELDS:
+        raise AttributeError(f"module 'graphc.return_types' has no attribute {name!r}")
+    return globals().setdefault(name, _type(name, _FIELDS[name]))  # one for all threads
 
 
-def __getattr__(name: str) -> Any:  # for type checkers too, which cannot see the table
-    raise AttributeError(f"module 'graphc.return_types' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FIELDS})

@@ -7,7 +7,6 @@ closes when a process ends, however it ends. Names under ``/dev/shm`` would stay
 import ctypes
 import mmap
 import os
-import tempfile
 import weakref
 from typing import Any
 
@@ -25,6 +24,8 @@ def create(size: int) -> int:
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("graphc", os.MFD_CLOEXEC)
     else:  # macOS: a file that has lost its name
+        import tempfile  # loads much
+
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
     try:

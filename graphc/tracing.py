@@ -24,6 +24,9 @@ from graphc.tensor import Tensor
 
 UNREAD: Any = object()
 
+# ``graphc.compile``, for what lies below it: graphc itself puts it here.
+compile_function: Callable[..., Any]
+
 
 class NeedsBases(Exception):  # noqa: N818 - a signal to trace again, not an error
     """Memory shared by several inputs is written: trace again with views taken from their bases."""

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "graphc"
 # the floors below it that they may import. Members of one floor may import each other.
 FLOORS: dict[str, tuple[str, str]] = {
     "ground": ("config dtypes device errors resources", ""),
-    "ir": ("sizes ir ir_text interpret rewrite kernel fingerprint", "ground"),
+    "ir": ("sizes expressions kernel ir ir_text interpret rewrite fingerprint", "ground"),
     "ops": ("ops", "ground ir"),
     "transforms": ("autodiff passes", "ground ir ops"),
     # The front wing: what users touch. Whatever is not named elsewhere in this table is here.

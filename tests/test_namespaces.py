@@ -1,6 +1,7 @@
 """Small namespaces that programs touch: settings, versions, GPUs that are not there, old names."""
 
 import os
+import pickle
 import subprocess
 import sys
 
@@ -108,13 +109,59 @@ def test_switches_load_no_compiler():
     assert not {"graphc.backends.c", "cffi", "jinja2"} & loaded
 
 
+OWN_LATER = """amp autograd.function autograd.functional autograd.profiler backends codegen compiler
+    control cuda distributions func kernel lowering nn optim passes profiler serialization testing
+    utils""".split()
+OTHERS_LATER = """bz2 cffi difflib hashlib jinja2 json multiprocessing numpy.random pathlib scipy
+    shutil socket statistics tempfile torch unicodedata urllib""".split()
+
+
 def test_what_is_not_asked_for_is_not_loaded():
-    """Importing graphc is quick."""
-    later = {f"graphc.{name}" for name in ("compiler", "distributions", "optim", "utils")}
-    later |= {"scipy", "torch", "multiprocessing.connection", "graphc.serialization"}
-    assert not later & loaded_by("graphc.ones(2)")
+    """Importing graphc is quick, for it loads what tensors need and no more."""
+    loaded = loaded_by("graphc.ones(2).requires_grad_().sum().backward()")
+    inside = {name.rpartition(".")[0] for name in loaded}
+    later = {*OTHERS_LATER, *(f"graphc.{name}" for name in OWN_LATER)}
+    assert not later & (loaded | inside)
     assert {"graphc.optim", "graphc.optim.lr_scheduler"} <= loaded_by("graphc.optim.SGD")
     assert "graphc.compiler.function" in loaded_by("graphc.compile")
+
+
+LATE = {
+    "graphc.nn.Linear(2, 3)": "graphc.nn.modules.linear",
+    "import graphc.nn as nn; nn.functional.relu": "graphc.nn.functional.activation",
+    "from graphc import nn; nn.Linear(2, 3).compile()": "graphc.compiler.function",
+    "from graphc.nn.functional import conv2d; assert graphc.conv2d": "graphc.nn.functional.linear",
+    "graphc.layer_norm(graphc.ones(2), (2,))": "graphc.nn.functional.normalization",
+    "graphc.gru_cell, graphc.celu_": "graphc.nn.functional.recurrent",
+    "graphc.vmap(graphc.sin)(graphc.ones(2))": "graphc.func.mapping",
+    "from graphc.func import functional_call": "graphc.func.modules",
+    "graphc.autocast('cpu').__enter__()": "graphc.amp.autocast_mode",
+    "graphc.scan": "graphc.control",
+    "graphc.autograd.Function, graphc.autograd.forward_ad": "graphc.autograd.application",
+    "from graphc import *; conv2d, autocast, nn.Module, load": "graphc.serialization",
+}
+
+
+@pytest.mark.parametrize("code", LATE)
+def test_what_is_asked_for_is_loaded(code):
+    assert LATE[code] in loaded_by(code)
+
+
+def test_all_names_are_there():
+    missing = "[n for n in graphc.__all__ if not hasattr(graphc, n)]"
+    networks = "set(functions.FUNCTIONS) - before"
+    loaded_by(
+        f"from graphc import functions; before = set(functions.FUNCTIONS); assert not {missing}; "
+        f"assert graphc._OF_NETWORKS == {networks}; assert dir(graphc) == graphc.__all__"
+    )
+
+
+def test_the_types_of_results_are_made_when_asked_for():
+    made = graphc.ones(3).sort()
+    assert type(made) is graphc.return_types.sort and "svd" in dir(graphc.return_types)
+    assert type(pickle.loads(pickle.dumps(graphc.return_types.qr(1, 2)))) is graphc.return_types.qr
+    with pytest.raises(AttributeError, match="has no attribute 'sorted'"):
+        print(graphc.return_types.sorted)
 
 
 # ---------------------------------------------------------------------------------------- versions

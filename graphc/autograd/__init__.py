@@ -1,6 +1,8 @@
 """Gradients of eager tensors: ``backward``, ``grad``, and the modes that switch recording."""
 
-from graphc.autograd import forward_ad, function, functional, graph, profiler
+from typing import TYPE_CHECKING
+
+from graphc.autograd import graph
 from graphc.autograd.anomaly import (
     detect_anomaly,
     is_anomaly_check_nan_enabled,
@@ -8,9 +10,9 @@ from graphc.autograd.anomaly import (
     set_detect_anomaly,
 )
 from graphc.autograd.backward import backward, grad
-from graphc.autograd.function import Function
 from graphc.autograd.gradcheck import gradcheck, gradgradcheck
 from graphc.autograd.variable import Variable
+from graphc.later import loading
 from graphc.modes import (
     enable_grad,
     inference_mode,
@@ -18,6 +20,10 @@ from graphc.modes import (
     no_grad,
     set_grad_enabled,
 )
+
+if TYPE_CHECKING:
+    from graphc.autograd import forward_ad, function, functional, profiler
+    from graphc.autograd.function import Function
 
 __all__ = [
     "Function",
@@ -41,3 +47,14 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
+
+__getattr__ = loading(
+    __name__,
+    "forward_ad function functional profiler".split(),
+    {"Function": "function"},
+    __all__,
+)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -426,7 +426,7 @@ class _Check:
                 raise GradcheckError(f"the gradient of a {x.dtype} input is of dtype {g.dtype}")
 
 
-def _unit(random: np.random.Generator, like: Tensor) -> Array:
+def _unit(random: "np.random.Generator", like: Tensor) -> Array:
     """A random vector of length 1 in the shape of a tensor."""
     v = random.standard_normal(tuple(like.shape))
     length = float(np.sqrt(np.sum(v * v)))

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from string import ascii_letters
 
+from graphc.expressions import Combine
 from graphc.ir import OPS, Contract, IndexMap, Node, Reduce
-from graphc.kernel import Combine
 from graphc.tensor import Tensor, apply
 
 

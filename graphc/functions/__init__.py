@@ -1,6 +1,7 @@
 """The public functions, one family a module; importing the package attaches them to tensors."""
 
 from graphc.functions import (
+    activations,
     attributes,
     chains,
     closeness,
@@ -48,6 +49,7 @@ from graphc.functions.registry import FUNCTIONS
 
 __all__ = [
     "FUNCTIONS",
+    "activations",
     "attributes",
     "chains",
     "closeness",

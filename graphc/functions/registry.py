@@ -64,6 +64,7 @@ _NUMPY = {
 }  # fmt: skip
 
 
+@functools.cache
 def _numpy_names(function: Callable[..., Any]) -> dict[str, str]:
     """Which of NumPy's names stand for arguments of this function."""
     code = inspect.unwrap(function).__code__
@@ -73,7 +74,6 @@ def _numpy_names(function: Callable[..., Any]) -> dict[str, str]:
 
 def locating(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """The function; what it refuses names it, its tensors and the user's line."""
-    numpy_names = _numpy_names(function)
     naming = NAMES.get(name)
     policy = POLICIES.get(name)
     inplace = name.endswith("_")
@@ -83,9 +83,10 @@ def locating(function: Callable[..., Any], name: str) -> Callable[..., Any]:
         if policy is not None and MODES.autocast is not None:
             return called(policy, with_place, args, kwargs)
         try:
-            for alias in numpy_names.keys() & kwargs.keys() if kwargs else ():
-                if numpy_names[alias] not in kwargs:
-                    kwargs[numpy_names[alias]] = kwargs.pop(alias)
+            if kwargs and not _NUMPY.keys().isdisjoint(kwargs):
+                for alias, argument in _numpy_names(function).items():
+                    if alias in kwargs and argument not in kwargs:
+                        kwargs[argument] = kwargs.pop(alias)
             result = function(*args, **kwargs)
         except TraceError:
             raise  # these speak of a line already

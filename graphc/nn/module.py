@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
+from graphc import tracing
 from graphc.nn.conversion import Convertible
 from graphc.nn.hooks import any_for_all, call_with_hooks, choose_kind
 from graphc.nn.state import IncompatibleKeys, Stateful
@@ -71,6 +72,10 @@ class Module(Stateful, Convertible):
         if compiled is not None:
             return compiled(*args, **kwargs)
         return self._call_impl(*args, **kwargs)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Makes its calls run compiled from now on; takes what ``graphc.compile`` takes."""
+        self._compiled_call_impl = tracing.compile_function(self._call_impl, *args, **kwargs)
 
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
         own = self.__dict__

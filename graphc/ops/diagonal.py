@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import ShapeError
+from graphc.expressions import InRange
 from graphc.ir import IndexMap, Op, Sample, Source, TensorType, register
-from graphc.kernel import InRange
 from graphc.ops.rules import Array, Shape, check_dims, row, same_device, same_dtype, zeros_like
 from graphc.ops.views import Index, arrays_of
 from graphc.sizes import Int

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -43,6 +42,8 @@ def _log_normal(x: float) -> float:
 
 
 def _quantile(p: float) -> float:
+    from statistics import NormalDist  # loads much, for this test's sake only
+
     if 0 < p < 1:
         return NormalDist().inv_cdf(p)
     return {0.0: -math.inf, 1.0: math.inf}.get(p, math.nan)

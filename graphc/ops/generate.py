@@ -7,8 +7,8 @@ import numpy as np
 from graphc import dtypes
 from graphc.device import device as Device
 from graphc.dtypes import dtype as DType
+from graphc.expressions import Call, Const, Expr, Position
 from graphc.ir import CPU, Generate, Number, Op, Sample, TensorType, register
-from graphc.kernel import Call, Const, Expr, Position
 from graphc.ops.rules import Array, normalise_dim
 from graphc.sizes import Int
 

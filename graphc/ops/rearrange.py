@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import ShapeError
+from graphc.expressions import Divisible, InRange
 from graphc.ir import IndexMap, Number, Op, Sample, Source, TensorType, register
-from graphc.kernel import Divisible, InRange
 from graphc.ops.rules import (
     Array,
     check_dims,

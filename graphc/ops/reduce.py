@@ -12,8 +12,8 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.errors import DimensionError
+from graphc.expressions import Combine
 from graphc.ir import Op, Reduce, Sample, TensorType, register
-from graphc.kernel import Combine
 from graphc.ops.rules import (
     HALVES,
     Array,

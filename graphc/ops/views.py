@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import DimensionError, ShapeError
+from graphc.expressions import Condition, Divisible, InRange
 from graphc.ir import IndexMap, Op, Sample, Source, TensorType, register
-from graphc.kernel import Condition, Divisible, InRange
 from graphc.ops.rules import (
     HALVES,
     Array,

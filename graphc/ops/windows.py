@@ -16,8 +16,8 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.errors import ShapeError
+from graphc.expressions import Condition, Divisible, InRange
 from graphc.ir import Decompose, IndexMap, Op, Sample, Source, TensorType, register
-from graphc.kernel import Condition, Divisible, InRange
 from graphc.ops.rules import Array, Shape, check_dims, full_like, quiet, row, spread
 from graphc.sizes import Int, floordiv
 

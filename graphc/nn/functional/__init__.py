@@ -4,6 +4,7 @@ import sys
 
 from graphc.autocasting import cast_in_modules
 from graphc.errors import unknown_name
+from graphc.functions.activations import hardshrink, prelu
 from graphc.functions.distances import pdist
 from graphc.nn.functional.activation import (
     celu,
@@ -13,7 +14,6 @@ from graphc.nn.functional.activation import (
     gelu,
     glu,
     gumbel_softmax,
-    hardshrink,
     hardsigmoid,
     hardswish,
     hardtanh,
@@ -23,7 +23,6 @@ from graphc.nn.functional.activation import (
     log_softmax,
     logsigmoid,
     mish,
-    prelu,
     relu,
     relu6,
     relu_,

@@ -124,24 +124,6 @@ def rrelu(
 rrelu_ = _writing(rrelu)
 
 
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """``input``, its negative part times ``weight``: one number, or one for each channel."""
-    if weight.numel() != 1:
-        channels = int(input.shape[1]) if input.ndim > 1 else 1
-        if weight.ndim > 1 or weight.numel() != channels:
-            raise RuntimeError(
-                "Mismatch of parameter numbers and input channel size. Found parameter numbers = "
-                f"{weight.numel()} and channel size = {channels}."
-            )
-        shape = (1, channels, *(1,) * (input.ndim - 2))
-        weight = apply(OPS["reshape"], (weight,), {"shape": shape})
-    elif weight.ndim:
-        weight = apply(OPS["reshape"], (weight,), {"shape": ()})
-    positive = apply(OPS["gt"], (input, 0), {})
-    scaled = apply(OPS["mul"], (input, weight), {})
-    return apply(OPS["where"], (positive, input, scaled), {})
-
-
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``input`` where positive, else ``alpha * (exp(input) - 1)``."""
     _floating("elu_cpu", input)
@@ -239,13 +221,6 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     gate = relu6(apply(OPS["add"], (kept, 3), {}))
     product = apply(OPS["mul"], (kept, gate), {})
     return _done("hardswish", input, apply(OPS["div"], (product, 6), {}), inplace)
-
-
-@tensor_function(out=True)
-def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """``input`` outside ``[-lambd, lambd]``, else 0."""
-    inside = apply(OPS["le"], (apply(OPS["abs"], (input,), {}), lambd), {})
-    return apply(OPS["where"], (inside, 0, input), {})
 
 
 @_with_out
