@@ -103,7 +103,7 @@ class _BatchNorm(_NormBase):
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)  # type: ignore[attr-defined]
             if self.momentum is None:  # the plain mean of all batches so far
-                momentum = 1.0 / self.num_batches_tracked  # type: ignore[operator]
+                momentum = 1.0 / self.num_batches_tracked.double()  # type: ignore[attr-defined]
         by_batch = self.training or (self.running_mean is None and self.running_var is None)
         tracked = not self.training or self.track_running_stats
         return F.batch_norm(
