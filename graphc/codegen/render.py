@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TYPE_CHECKING
 
-import jinja2
 
 from graphc.codegen import contraction
 from graphc.codegen.dialect import Dialect
@@ -31,6 +31,9 @@ from graphc.kernel import (
 )
 from graphc.resources import resources
 
+if TYPE_CHECKING:
+    import jinja2
+
 _LINE = 64  # bytes of a cache line: no two nests write to the same one
 
 
@@ -50,8 +53,10 @@ class Rendered:
 
 
 @cache
-def environment() -> jinja2.Environment:
+def environment() -> "jinja2.Environment":
     """The templates; an undefined name in one is an error."""
+    import jinja2  # here: programs that are read back are rendered already
+
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(resources("templates")),
         undefined=jinja2.StrictUndefined,

@@ -308,9 +308,9 @@ class Checks:
             else:
                 code.line(f"l{i}, h{i} = extent(a{i})")
                 ends[i] = (f"l{i}", f"h{i}")
-        pairs = {(min(i, j), max(i, j)) for i in written for j, _ in arrays if i != j}
-        reason = "inputs share memory that is written"
-        if len(pairs) <= _FEW_PAIRS:
+        count = len(written) * (2 * len(arrays) - len(written) - 1) // 2
+        if count <= _FEW_PAIRS:
+            pairs = {(min(i, j), max(i, j)) for i in written for j, _ in arrays if i != j}
             for i, j in sorted(pairs):
                 (low, high), (low2, high2) = ends[i], ends[j]
                 names = f"{_braced(plan.inputs[i].text)} and {_braced(plan.inputs[j].text)}"
@@ -323,7 +323,10 @@ class Checks:
         lows = ", ".join(ends[i][0] for i, _ in arrays)
         highs = ", ".join(ends[i][1] for i, _ in arrays)
         code.line(f"lows = ({lows},)")
-        code.need(f"lows == known[0] or apart(lows, ({highs},), {flags})", reason)
+        code.need(
+            f"lows == known[0] or apart(lows, ({highs},), {flags})",
+            "inputs share memory that is written",
+        )
         code.line("known[0] = lows")
 
 
