@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-
 from graphc.codegen import contraction
 from graphc.codegen.dialect import Dialect
 from graphc.codegen.expressions import Expressions
