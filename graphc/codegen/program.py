@@ -431,7 +431,9 @@ class _Driver:
             arguments.append("own")
         call = f"{kernel.name}({', '.join(arguments)});"
         clock = self.clocks.get(launch.kernel.name)
-        return call if clock is None else f"gc_tick(t, {clock}); {call} gc_tock(t, {clock});"
+        if clock is None:
+            return call
+        return f"gc_tick({crew.each}, {clock}); {call} gc_tock({crew.each}, {clock});"
 
 
 def _work(launch: Launch) -> int:

@@ -9,11 +9,13 @@ of every step, which costs more than a step of a small recurrent layer.
 from collections.abc import Mapping, Sequence
 
 from graphc.ir import INPUT, Builder, Contract, Generate, Graph, IndexMap, Node, Reduce, Scalar
-from graphc.lowering.access import count, own_axes
+from graphc.lowering.access import count, operations, own_axes
+from graphc.lowering.roles import letters
 from graphc.sizes import Int, symbols
 
 MOST_BYTES = 1 << 19  # of factors: each thread reads them all, in every step, from its own cache
 MOST_PARTS = 16
+LEAST_WORK = 1 << 13  # operations of a step for one part, below which calls cost more than they do
 ENOUGH_ROWS = (16, 8)  # of a part: those make full tiles of a product, these will do
 
 _RESIZED = ("shape", "stops")  # attributes that name the size of the first dimension
@@ -29,7 +31,7 @@ def part_of(graph: Graph, carries: int, sequences: int) -> tuple[Graph, int] | N
     if not carries or not graph.inputs[0].shape:
         return None
     batch = graph.inputs[0].shape[0]
-    parts = _parts(batch) if isinstance(batch, int) else 1
+    parts = _parts(batch, _work(graph)) if isinstance(batch, int) else 1
     constants = graph.inputs[carries + sequences :]
     size = sum(count(n.shape) * n.dtype.itemsize for n in constants if _is_factor(n, graph))
     if parts == 1 or size > MOST_BYTES:
@@ -57,10 +59,23 @@ def _is_factor(node: Node, graph: Graph) -> bool:
     )
 
 
-def _parts(batch: int) -> int:
+def _work(graph: Graph) -> int:
+    """Scalar operations of a step."""
+    total = 0
+    for node in graph.nodes:
+        if isinstance(node.op.lower, Contract):
+            total += 2 * count(tuple(letters(node).extents.values()))
+        elif isinstance(node.op.lower, Reduce):
+            total += count(node.inputs[0].shape)
+        else:
+            total += operations(node) * count(node.shape)
+    return total
+
+
+def _parts(batch: int, work: int) -> int:
     """Parts of equal size: an even share for as many powers of two as there may be threads."""
     for rows in ENOUGH_ROWS:
-        most = min(batch // rows, MOST_PARTS)
+        most = min(batch // rows, MOST_PARTS, work // LEAST_WORK)
         found = [n for n in range(2, most + 1) if batch % n == 0]
         if found:
             return max(found, key=lambda n: (n & -n, n))
@@ -118,8 +133,8 @@ def _mentions(values: Sequence[Int], axis: Int) -> bool:
 def _multiplies_rows(node: Node, divided: Mapping[Node, bool]) -> bool:
     operands, out = node.attrs["spec"].split("->")
     return all(
-        letters.find(out[0]) == (0 if divided[x] else -1) and letters.count(out[0]) <= 1
-        for letters, x in zip(operands.split(","), node.inputs, strict=True)
+        spec.find(out[0]) == (0 if divided[x] else -1) and spec.count(out[0]) <= 1
+        for spec, x in zip(operands.split(","), node.inputs, strict=True)
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def compare(function: Callable[..., Any], given: list[Any]) -> list[str]:
     ("batch", "number"), [(64, "4"), (48, "2"), (24, "2"), (45, "5"), (31, WHOLE), (7, WHOLE)]
 )
 def test_rows_of_a_batch_go_through_the_steps_apart(batch: int, number: str, reverse: bool) -> None:
-    given = tensors((7, batch, 32), (batch, 8), (batch, 8), (32, 8))
+    given = tensors((7, batch, 64), (batch, 16), (batch, 16), (64, 16))
     assert compare(lambda *args: lstm_loss(*args, reverse), given) == [number, number]
 
 
@@ -67,14 +68,14 @@ def test_a_part_meets_no_other_thread() -> None:
 
 
 def test_operands_without_a_batch_are_whole() -> None:
-    x, scales, h, shift, weight = tensors((5, 32, 6), (5, 6), (32, 6), (1, 6), (6, 6))
+    x, scales, h, shift, weight = tensors((5, 32, 16), (5, 16), (32, 16), (1, 16), (16, 16))
 
     def loss(x: Any, scales: Any, h: Any, shift: Any, weight: Any) -> Any:
         def step(h: Any, slices: Any) -> Any:
             v, scale = slices
-            wide = graphc.cat([h, v * scale], 1) + graphc.zeros(32, 12)
-            left, right = wide.reshape(32, 2, 6).transpose(1, 2).sin().unbind(2)
-            h = (left @ weight + shift.expand(32, 6)).tanh() * right.softmax(1)
+            wide = graphc.cat([h, v * scale], 1) + graphc.zeros(32, 32)
+            left, right = wide.reshape(32, 2, 16).transpose(1, 2).sin().unbind(2)
+            h = (left @ weight + shift.expand(32, 16)).tanh() * right.softmax(1)
             return h, h.sum(1, keepdim=True)
 
         last, sums = graphc.scan(step, h, (x, scales))
@@ -90,8 +91,8 @@ def test_operands_without_a_batch_are_whole() -> None:
     [
         lambda h: h - h.mean(0, keepdim=True),
         lambda h: h.flip(0),
-        lambda h: h @ (h.t() @ h) / 32,
-        lambda h: h.t().reshape(32, 6),
+        lambda h: h @ (h.t() @ h) / 1024,
+        lambda h: h.t().reshape(32, 256),
         lambda h: h[:16].repeat(2, 1),
         lambda h: h.cumsum(0) / 32,
         lambda h: h.roll(1, 0),
@@ -99,23 +100,35 @@ def test_operands_without_a_batch_are_whole() -> None:
     ],
 )
 def test_steps_that_mix_rows_keep_the_batch_whole(mix: Callable[[Any], Any]) -> None:
-    given = tensors((5, 32, 6), (32, 6))
+    given = tensors((5, 32, 256), (32, 256))
 
-    def loss(x: Any, h: Any) -> Any:
-        last, y = graphc.scan(lambda h, v: ((mix(h) + v).tanh(), h), h, x)
-        return (last * y.sum(0)).sum()
+    def loss(mix: Callable[[Any], Any], x: Any, h: Any) -> Any:
+        last, y = graphc.scan(lambda h, v: ((mix(h) + v).tanh().sin(), h), h, x)
+        return (last * y.sum(0)).mean()
 
-    assert set(compare(loss, given)) == {WHOLE}
+    assert set(compare(partial(loss, mix), given)) == {WHOLE}
+    assert set(compare(partial(loss, lambda h: h.flip(1)), given)) == {"2"}
 
 
 def test_a_result_that_is_the_same_for_all_rows_keeps_the_batch_whole() -> None:
-    x, h, w = tensors((5, 32, 6), (32, 6), (6,))
+    x, h, w = tensors((5, 32, 64), (32, 64), (64,))
 
-    def loss(x: Any, h: Any, w: Any) -> Any:
-        last, (y, z) = graphc.scan(lambda h, v: ((h + v).tanh(), (h, w * 2)), h, x)
-        return (last * y.sum(0)).sum() + (z * z).sum()
+    def loss(of: Callable[[Any], Any], x: Any, h: Any, w: Any) -> Any:
+        last, (y, z) = graphc.scan(lambda h, v: ((h + v).tanh().sin(), (h, of(v))), h, x)
+        return (last * y.sum(0)).sum() + (z * z).sum() + w.sum()
 
-    assert compare(loss, [x, h, w])[0] == WHOLE
+    assert compare(partial(loss, lambda _: w * 2), [x, h, w])[0] == WHOLE
+    assert compare(partial(loss, lambda v: w * v), [x, h, w])[0] == "2"
+
+
+def test_little_work_stays_together() -> None:
+    given = tensors((5, 300), (300,))
+
+    def loss(x: Any, h: Any) -> Any:
+        last, y = graphc.scan(lambda h, v: (h * 0.5 + v, h), h, x)
+        return (last * y.sum(0)).sum()
+
+    assert set(compare(loss, given)) == {WHOLE}
 
 
 def test_large_constants_are_divided_among_threads_instead() -> None:
@@ -175,3 +188,21 @@ def test_a_constant_is_turned_and_computed_with_before_the_loop() -> None:
     (product,) = [n for n in body.nodes if n.op.name == "contract"]
     assert product.inputs[1] in body.inputs
     assert product.inputs[1].shape == (8, 16)
+
+
+def test_the_time_of_parts_is_taken_by_the_thread_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHC_PROFILE", "1")
+    x, h, weight = (t.detach() for t in tensors((7, 45, 64), (45, 64), (64, 64)))
+
+    def last(x: Any, h: Any, weight: Any) -> Any:
+        return graphc.scan(lambda h, v: ((h @ weight + v).tanh(), h), h, x)[0]
+
+    before = graphc.get_num_threads()
+    graphc.set_num_threads(2)  # for 5 parts: one has more to do than the other
+    try:
+        compiled = graphc.compile(last)
+        compiled(x, h, weight)
+    finally:
+        graphc.set_num_threads(before)
+    assert parts(compiled) == ["5"]
+    assert "    35 runs of " in compiled.explain()
