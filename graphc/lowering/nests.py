@@ -87,18 +87,19 @@ def map_nest(group: Group, context: Context) -> Nest:
             return Load(context.buffers.copied[group], linear(at, node.shape), node.dtype)
         return context.load(node, at, guard) if context.from_memory(node, group) else None
 
-    members = plan.stores[group]
-    places = [index]
-    probe = Elements(source)
-    if axes and (length := piece_of([probe.value(n, index) for n in members], axes[-1])):
+    stored = list(plan.stores[group])
+    indices = [index] * len(stored)
+    elements = Elements(source, scope.indices)
+    values = [elements.value(n, index) for n in stored]
+    if axes and (length := piece_of(values, axes[-1])):
         starts = range(0, count((axes[-1].extent,)), length)
         axes[-1] = Axis(axes[-1].name, length)
         places = [(*index[:-1], axes[-1].index + start) for start in starts]
-    elements = Elements(source, scope.indices)
+        indices = [at for _ in stored for at in places]
+        stored = [n for n in stored for _ in places]
+        elements = Elements(source, scope.indices)
+        values = [elements.value(n, at) for n, at in zip(stored, indices, strict=True)]
     writer = Writer(elements, context.names, scope, context.sites)
-    stored = [n for n in members for _ in places]
-    indices = [at for _ in members for at in places]
-    values = [elements.value(n, at) for n, at in zip(stored, indices, strict=True)]
     stores = _stores(writer, context, group, stored, values, indices)
     nest = Nest(tuple(axes), (Phase(body=tuple(writer.statements), stores=stores),))
     return scheduled(tidy(nest), work_of(plan, group))
