@@ -1,6 +1,8 @@
 """What the workloads' JAX versions are written with: parameters by name, and layers.
 
-Images are (batch, channels, height, width), weights as PyTorch keeps them.
+Images are (batch, height, width, channels) and windows (height, width, in, out), as is usual with
+JAX and what its convolutions on a CPU are fastest with; see ``placed``. Other weights are as
+PyTorch keeps them.
 """
 
 import jax
@@ -48,37 +50,56 @@ def linear(p, x):
     return x + p["bias"] if "bias" in p else x
 
 
-def _biased(p, x):
-    return x + p["bias"][:, None, None] if "bias" in p else x
+def placed(array):
+    """A batch of images in PyTorch's order of dimensions in JAX's."""
+    return array.transpose(0, 2, 3, 1)
+
+
+def placed_back(array):
+    return array.transpose(0, 3, 1, 2)
+
+
+def placed_window(array):
+    """A weight of ``nn.Conv2d``, or of ``nn.ConvTranspose2d``, whose in and out change places."""
+    return array.transpose(2, 3, 1, 0)
+
+
+def flatten(x):
+    """The numbers of every image, in PyTorch's order."""
+    return placed_back(x).reshape(len(x), -1)
 
 
 def conv(p, x, stride=1, padding=0, groups=1):
-    x = lax.conv_general_dilated(
-        *(x, p["weight"], (stride, stride), [(padding, padding)] * 2), feature_group_count=groups
+    return _conv(
+        p, x, p["weight"], padding, window_strides=(stride,) * 2, feature_group_count=groups
     )
-    return _biased(p, x)
 
 
 def conv_transpose(p, x, stride=1, padding=0):
     """The gradient of ``conv`` for its input: the same window, turned round, over spread pixels."""
-    weight = np.flip(p["weight"], (2, 3)).swapaxes(0, 1)
-    edge = weight.shape[-1] - 1 - padding
-    x = lax.conv_general_dilated(x, weight, (1, 1), [(edge, edge)] * 2, lhs_dilation=(stride,) * 2)
-    return _biased(p, x)
+    weight = np.flip(p["weight"], (0, 1)).swapaxes(2, 3)
+    edge = len(weight) - 1 - padding
+    return _conv(p, x, weight, edge, window_strides=(1, 1), lhs_dilation=(stride,) * 2)
+
+
+def _conv(p, x, weight, edge, **settings):
+    order = ("NHWC", "HWIO", "NHWC")
+    edges = [(edge, edge)] * 2
+    x = lax.conv_general_dilated(x, weight, padding=edges, dimension_numbers=order, **settings)
+    return x + p["bias"] if "bias" in p else x
 
 
 def batch_norm(p, x, momentum=0.1, eps=1e-5):
     if p.training:
-        mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3))
-        count = x.size // x.shape[1]
+        mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+        count = x.size // x.shape[-1]
         seen = {"running_mean": mean, "running_var": variance * (count / (count - 1))}
         for name, value in seen.items():
             p[name] = (1 - momentum) * p[name] + momentum * lax.stop_gradient(value)
         p["num_batches_tracked"] = p["num_batches_tracked"] + 1
     else:
         mean, variance = p["running_mean"], p["running_var"]
-    scale = p["weight"] * lax.rsqrt(variance + eps)
-    return (x - mean[:, None, None]) * scale[:, None, None] + p["bias"][:, None, None]
+    return (x - mean) * (p["weight"] * lax.rsqrt(variance + eps)) + p["bias"]
 
 
 def normalised(x, weight, bias, eps=1e-5):
@@ -91,9 +112,14 @@ def layer_norm(p, x):
 
 
 def max_pool(x, window, stride=None, padding=0):
-    windows, strides = (1, 1, window, window), (1, 1, stride or window, stride or window)
-    edges = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    windows, strides = (1, window, window, 1), (1, stride or window, stride or window, 1)
+    edges = ((0, 0), (padding, padding), (padding, padding), (0, 0))
     return lax.reduce_window(x, -np.inf, lax.max, windows, strides, edges)
+
+
+def mean_pool(x):
+    """(batch, channels): what remains of each image."""
+    return x.mean((1, 2))
 
 
 def attention(q, k, v, heads, causal):

@@ -12,11 +12,12 @@ def prepare(program, start):
     if program.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
 
-    def value(array):
+    def value(array, place):
+        array = place(array) if array.ndim == 4 else array  # nothing but images and windows
         return jnp.asarray(array, program.dtype if array.dtype.kind == "f" else None)
 
-    batch = [value(array) for array in start.batch]
-    state = {name: value(array) for name, array in start.state.items()}
+    batch = [value(array, jx.placed) for array in start.batch]
+    state = {name: value(array, jx.placed_window) for name, array in start.state.items()}
     if isinstance(program, Training):
         return training(program, state, start.parameters, batch)
     return call(program, state, batch)
@@ -92,7 +93,8 @@ def call(program, state, batch):
 
 def arrays(result):
     """What a step or call gave, as float64 arrays."""
-    return [np.asarray(x, np.float64) for x in jax.tree.leaves(result)]
+    found = (np.asarray(x, np.float64) for x in jax.tree.leaves(result))
+    return [jx.placed_back(x) if x.ndim == 4 else x for x in found]
 
 
 def sgd(parameters, gradients, state, lr, momentum):

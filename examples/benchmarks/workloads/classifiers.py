@@ -52,7 +52,7 @@ def jax_resnet18(jx, p, x, _slim):
     x = jx.max_pool(x, 3, 2, 1)
     for i in range(8):
         x = block(p.at(4 + i), x, 2 if i in (2, 4, 6) else 1)
-    return jx.linear(p.at(14), x.mean((2, 3)))
+    return jx.linear(p.at(14), jx.mean_pool(x))
 
 
 # Expansion, channels, blocks, stride of the first: table 2 of the paper.
@@ -102,7 +102,7 @@ def mobilenet_v2(xp, slim):
 
 def jax_mobilenet_v2(jx, p, x, slim):
     def convolution(p, i, x, stride=1, groups=1, bent=True):
-        window = p.at(i)["weight"].shape[-1]
+        window = len(p.at(i)["weight"])
         x = jx.conv(p.at(i), x, stride, window // 2, groups)
         x = jx.batch_norm(p.at(i + 1), x)
         return jx.relu6(x) if bent else x
@@ -118,7 +118,7 @@ def jax_mobilenet_v2(jx, p, x, slim):
         x = x + y if stride == 1 and inner == outer else y
     last = 3 + len(blocks)
     x = convolution(p, last, x)
-    return jx.linear(p.at(last + 5), x.mean((2, 3)))
+    return jx.linear(p.at(last + 5), jx.mean_pool(x))
 
 
 NETWORKS = {"resnet18": (resnet18, jax_resnet18), "mobilenet_v2": (mobilenet_v2, jax_mobilenet_v2)}

@@ -47,7 +47,7 @@ def lenet(xp):
 def jax_lenet(jx, p, x):
     for layer in ("conv1", "conv2"):
         x = jx.max_pool(jx.relu(jx.conv(p.at(layer), x)), 2)
-    x = x.reshape(len(x), -1)
+    x = jx.flatten(x)
     for layer in ("fc1", "fc2"):
         x = jx.relu(jx.linear(p.at(layer), x))
     return jx.linear(p.at("fc3"), x)
@@ -78,7 +78,7 @@ def cnn_step(batch, size):
         for i in (0, 4, 8):
             x = jx.relu(jx.batch_norm(p.at(i + 1), jx.conv(p.at(i), x, padding=1)))
             x = jx.max_pool(x, 2)
-        return jx.linear(p.at(13), x.reshape(len(x), -1))
+        return jx.linear(p.at(13), jx.flatten(x))
 
     data = labelled((batch, channels[0], size, size), 10)
     return Training(model, data, classification(network), sgd(0.02, momentum=0.9))
@@ -223,9 +223,9 @@ def unet_step(batch, size, width):
         middle = block("down2", jx.max_pool(high, 2))
         x = block("bottom", jx.max_pool(middle, 2))
         x = jx.conv_transpose(p.at("rise2"), x, 2)
-        x = block("up2", jx.np.concatenate([middle, x], 1))
+        x = block("up2", jx.np.concatenate([middle, x], -1))
         x = jx.conv_transpose(p.at("rise1"), x, 2)
-        x = block("up1", jx.np.concatenate([high, x], 1))
+        x = block("up1", jx.np.concatenate([high, x], -1))
         scores = jx.conv(p.at("mask"), x)
         return (jx.softplus(scores) - mask * scores).mean()
 
