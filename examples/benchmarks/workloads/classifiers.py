@@ -147,7 +147,7 @@ def inference(network, batch, size, slim=1):
 
 # MobileNet's steps magnify differences of rounding: where so many norms of few pixels follow each
 # other, the gradients of any two libraries are 1e-4 apart, and so from the exact ones.
-TOLERANCES = {"resnet18": 1e-3, "mobilenet_v2": 2e-2}
+TOLERANCES = {"resnet18": 5e-3, "mobilenet_v2": 2e-2}
 TITLES = {"resnet18": "ResNet-18", "mobilenet_v2": "MobileNetV2"}
 ROWS = [
     Row(
