@@ -6,6 +6,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+# Neighbours in a file want the same objects: run by one worker, they do not wait for each other.
+SPREAD = -n $(JOBS) --dist worksteal
 
 ifndef PYTHON
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
@@ -26,7 +28,7 @@ stamp = $(VENV)/.installed-$(1)$(CC_EXTRA)
 help:
 	@echo "make demo          train the digits classifier eagerly and compiled (examples/digits.py)"
 	@echo "make test          the tests"
-	@echo "make test-all      every test, and every sample of PyTorch's own tests"
+	@echo "make test-all      every test, every variant, every sample of PyTorch's own tests"
 	@echo "make lint          ruff and mypy"
 	@echo "make differential  the tests that compare with PyTorch"
 	@echo "make fuzz          2,000 random programs with PyTorch, eagerly and compiled"
@@ -48,10 +50,10 @@ demo: $(call stamp,demo)
 	$(BIN)/python examples/digits.py
 
 test: $(call stamp,test)
-	$(BIN)/python -m pytest -n $(JOBS) -m "not differential"
+	$(BIN)/python -m pytest $(SPREAD) -m "not differential"
 
 test-all: $(call stamp,test) $(call stamp,differential)
-	$(BIN)/python -m pytest -n $(JOBS) --opinfo full
+	$(BIN)/python -m pytest $(SPREAD) --full
 
 lint: $(call stamp,test) $(call stamp,lint)
 	$(BIN)/ruff check
@@ -59,7 +61,7 @@ lint: $(call stamp,test) $(call stamp,lint)
 	$(BIN)/mypy
 
 differential: $(call stamp,test) $(call stamp,differential)
-	$(BIN)/python -m pytest -n $(JOBS) -m differential
+	$(BIN)/python -m pytest $(SPREAD) -m differential
 
 FUZZ ?= --programs 2000
 fuzz: $(call stamp,test) $(call stamp,differential)
@@ -71,7 +73,7 @@ PRELOAD = from graphc.backends.c import find_compiler, open_cache, sanitizer_pre
 sanitize: $(call stamp,test)
 	preload=$$($(BIN)/python -c "$(PRELOAD)") && \
 	env LD_PRELOAD=$$preload ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
-	    GRAPHC_SANITIZE=1 $(BIN)/python -m pytest -n $(JOBS) -m "not differential" -k "not cuda" \
+	    GRAPHC_SANITIZE=1 $(BIN)/python -m pytest $(SPREAD) -m "not differential" -k "not cuda" \
 	    --ignore tests/compile/test_cost.py tests/ops/test_rows_compiled.py tests/compile \
 	    tests/codegen tests/nn/test_compiled_layers.py
 

@@ -1,4 +1,10 @@
-"""What every test gets: its own cache, verified passes, fixed seeds, golden files."""
+"""What every test gets: its own cache, verified passes, fixed seeds, golden files.
+
+A normal run takes a part of what there is to try, always the same: a few samples of each operation,
+and at least one compiled variant of each operation, layer and optimizer. ``--full`` (``make
+test-all``) takes everything: tests ask the fixture ``full`` how many samples to take, and variants
+that only test again what others test too are marked ``full``.
+"""
 
 import difflib
 import os
@@ -30,16 +36,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write what the tests produce into tests/goldens instead of comparing",
     )
     parser.addoption(
-        "--opinfo",
-        choices=("subset", "full"),
-        default="subset",
-        help="how many samples and dtypes tests/opinfo compares with PyTorch",
+        "--full",
+        action="store_true",
+        help="take every sample, and run the tests marked full, which are left out otherwise",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # Before any test module is imported, since some compile while they are collected.
     os.environ["GRAPHC_VERIFY"] = "1"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--full"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("full") is not None]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item.get_closest_marker("full") is None]
+
+
+@pytest.fixture(scope="session")
+def full(pytestconfig: pytest.Config) -> bool:
+    """Whether every sample is wanted."""
+    return bool(pytestconfig.getoption("--full"))
 
 
 @pytest.fixture(scope="session", autouse=True)

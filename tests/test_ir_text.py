@@ -12,11 +12,22 @@ from graphc.autodiff import backward_graph
 from graphc.device import device
 from graphc.errors import GraphError, Location
 from graphc.interpret import evaluate
-from graphc.ir import CONSTANT, CPU, INPUT, OPS, Builder, Graph, Literal, TensorType, node_names
+from graphc.ir import (
+    CONSTANT,
+    CPU,
+    INPUT,
+    OPS,
+    Builder,
+    Graph,
+    Literal,
+    Op,
+    TensorType,
+    node_names,
+)
 from graphc.ir_text import parse_graph, parse_type
 from graphc.passes import run_pipeline
 from graphc.sizes import floordiv, mod, symbol
-from tests.ops.test_rows import CASES, arrays_of, graph_of
+from tests.ops.test_rows import NAME, ROWS, arrays_of, graph_of, of_sample, samples_of
 from tests.passes.programs import assert_same_values, op, program
 from tests.passes.test_pipeline import network, programs
 
@@ -76,14 +87,15 @@ def test_round_trip_of_the_example() -> None:
     assert_round_trip(parse_graph(TEXT))
 
 
-@pytest.mark.parametrize(("each", "sample"), CASES[::3])
-def test_every_row_round_trips(each: Any, sample: Any) -> None:
-    graph = graph_of(each, sample)
-    again = assert_round_trip(graph)
-    for old, new in zip(
-        evaluate(graph, arrays_of(sample)), evaluate(again, arrays_of(sample)), strict=True
-    ):
-        assert old.tobytes() == new.tobytes()
+@pytest.mark.parametrize("each", ROWS, ids=NAME)
+def test_every_row_round_trips(each: Op) -> None:
+    for number, sample in enumerate(samples_of(each)[::3]):
+        with of_sample(each, 3 * number, sample):
+            graph = graph_of(each, sample)
+            again = assert_round_trip(graph)
+            values, read = (evaluate(g, arrays_of(sample)) for g in (graph, again))
+            for old, new in zip(values, read, strict=True):
+                assert old.tobytes() == new.tobytes()
 
 
 @given(programs(exact=False))

@@ -216,8 +216,12 @@ def samples(*, backward: bool = False, short: bool = True, hidden: bool = True) 
         cases += [(shapes, kind) for shapes in _SHORT for kind in _KINDS[:2]]
         cases += [(_SHORT[i % len(_SHORT)], kind) for i, kind in enumerate(_KINDS[2:])]
     for number, (shapes, kind) in enumerate(cases):
-        both = shapes in (*_LONG, _SHORT[0])
-        for dtype in (np.float64, np.float32) if both else (np.float64,):
+        kinds: tuple[Any, ...] = (np.float64, np.float32)
+        if shapes in _LONG and kind not in (_KINDS[0], _KINDS[-1]):
+            kinds = (kinds[number % 2],)  # large programs: every mask once
+        elif shapes not in (*_LONG, _SHORT[0]):
+            kinds = (np.float64,)
+        for dtype in kinds:
             made = _sample(shapes, dtype, *kind, salt=number % 7, backward=backward)
             yield made if hidden else replace(made, differentiable=kind[0] not in ("both", "keys"))
     if short and not backward:

@@ -1,5 +1,6 @@
 """Bessel functions of orders 0 and 1: oscillating (J, Y) and modified (I, K), plain and scaled."""
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -121,9 +122,16 @@ def _ring(x: Array, order: int) -> Array:
     return np.asarray(values.sum(-1) / 400, x.dtype)
 
 
+@functools.cache
+def _gauss() -> tuple[Array, Array]:
+    """Nodes and weights of a rule for integrals over (-1, 1)."""
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    return nodes, weights
+
+
 def _second_kind(x: Array, order: int) -> Array:
     """Y by Schlaefli's integrals, with Gauss' rule."""
-    nodes, weights = np.polynomial.legendre.leggauss(400)
+    nodes, weights = _gauss()
     wide = x.astype(np.float64)[..., None]
     with np.errstate(all="ignore"):
         angle = (nodes + 1) * (math.pi / 2)

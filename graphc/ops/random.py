@@ -5,6 +5,7 @@ the draw with state ``(seed, stream)`` depends on these three numbers alone. The
 of ``runtime/portable/gc_philox.h``; uniforms and bits are the same in every bit.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -185,6 +186,7 @@ def _samples() -> list[Sample]:
     ]
 
 
+@functools.lru_cache(maxsize=1)  # neighbours are of one block
 def block_by_integers(seed: int, stream: int, block: int) -> list[int]:
     """The definition, in Python's integers."""
     c = [block % 2**32, block >> 32, stream % 2**32, stream >> 32]

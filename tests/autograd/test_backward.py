@@ -7,6 +7,8 @@ import pytest
 import graphc
 from tests.autograd.both import leaf, numbers, same, same_error
 
+pytestmark = pytest.mark.differential
+
 # ---------------------------------------------------------------------------------- backward, grad
 
 

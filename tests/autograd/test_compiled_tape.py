@@ -8,6 +8,8 @@ import graphc
 from tests.autograd.both import leaf, numbers
 from tests.compile.comparing import compare
 
+pytestmark = pytest.mark.differential
+
 
 def product(x: Any, w: Any) -> Any:
     return (x @ w).tanh(), x.exp().sum()

@@ -8,6 +8,8 @@ import graphc
 from tests.autograd.both import leaf, numbers, same, same_error
 from tests.compile.comparing import compare
 
+pytestmark = pytest.mark.differential
+
 
 def wave(x: Any) -> Any:
     return (x.sin() * x**2).sum()

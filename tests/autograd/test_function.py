@@ -9,6 +9,8 @@ import graphc
 from tests.autograd.both import leaf, numbers, same, same_error
 from tests.compile.comparing import compare, gradients
 
+pytestmark = pytest.mark.differential
+
 
 def functions(t: Any) -> Any:
     """Functions of both libraries, by name."""

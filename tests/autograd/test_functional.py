@@ -9,6 +9,8 @@ import graphc
 from tests.autograd.both import leaf, numbers, same, same_error
 from tests.compile.comparing import compare
 
+pytestmark = pytest.mark.differential
+
 
 def several(x: Any, y: Any) -> Any:
     return (x[:, None] * y).sin(), (x * x).sum()

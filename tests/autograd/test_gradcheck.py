@@ -9,6 +9,8 @@ from graphc.autograd import Function, gradcheck, gradgradcheck
 from graphc.autograd.gradcheck import GradcheckError
 from tests.autograd.both import leaf, numbers, same, same_error
 
+pytestmark = pytest.mark.differential
+
 
 class Wrong(Function):
     """A square whose gradient, or whose second gradient, is wrong."""

@@ -11,6 +11,8 @@ from graphc.utils.checkpoint import CheckpointError, checkpoint
 from tests.autograd.both import leaf, numbers, same, same_error
 from tests.compile.comparing import compare, gradients
 
+pytestmark = pytest.mark.differential
+
 # -------------------------------------------------------------------------- hooks on saved tensors
 
 

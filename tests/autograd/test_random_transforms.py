@@ -3,12 +3,15 @@
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import graphc
 from tests.autograd.both import numbers
 from tests.autograd.test_vmap import STEPS
+
+pytestmark = pytest.mark.differential
 
 func = graphc.func
 

@@ -13,6 +13,8 @@ import graphc
 from tests.autograd.both import leaf, numbers, same, same_error
 from tests.compile.comparing import compare, gradients
 
+pytestmark = pytest.mark.differential
+
 
 def places(t: Any, *shape: int, below: int) -> Any:
     count = int(np.prod(shape))

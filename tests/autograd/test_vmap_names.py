@@ -14,6 +14,8 @@ from tests.opinfo.names import GAUGE, NAMES, RANDOM
 from tests.opinfo.operations import infos_of
 from tests.opinfo.samples import Missing, calls, our_operation
 
+pytestmark = pytest.mark.differential
+
 SIZE = 2
 SAMPLES = 1
 

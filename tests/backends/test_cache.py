@@ -260,12 +260,12 @@ def start(value: int, count: int) -> "subprocess.Popen[str]":
     )
 
 
-def test_twenty_racing_processes_build_once(root: Path) -> None:
-    racers = [start(31, 5) for _ in range(20)]
+def test_racing_processes_build_once(root: Path) -> None:
+    racers = [start(31, 5) for _ in range(8)]
     answers = [racer.communicate(timeout=120) for racer in racers]
-    assert [errors for _, errors in answers] == [""] * 20
+    assert [errors for _, errors in answers] == [""] * 8
     found = [answer.splitlines()[-1].split() for answer, _ in answers]
-    assert [value for _, value in found] == ["31.0"] * 20
+    assert [value for _, value in found] == ["31.0"] * 8
     assert sum(int(misses) for misses, _ in found) == 6  # six distinct sources
     assert list((root / "tmp").iterdir()) == []
 

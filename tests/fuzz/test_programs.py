@@ -13,7 +13,7 @@ pytestmark = pytest.mark.differential
 
 
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     database=None,

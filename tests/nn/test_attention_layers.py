@@ -157,7 +157,18 @@ COMPILED = [
 ]
 
 
-@pytest.mark.parametrize(("layer", "call"), COMPILED)
+# Of each kind of mask, weights and layer one; the rest only with --full.
+SOME = (
+    *(("plain", call) for call in ("self", "each head", "mask of heads", "causal")),
+    ("plain", "no batch, masks"),
+    *((layer, "padding of numbers and mask") for layer in ("other widths", "all keys more")),
+)
+
+
+@pytest.mark.parametrize(
+    ("layer", "call"),
+    [pytest.param(*case, marks=[pytest.mark.full] * (case not in SOME)) for case in COMPILED],
+)
 def test_compiled_attention(layer, call):
     mine, theirs = make(graphc, LAYERS[layer]), make(torch, LAYERS[layer])
     expected = run(torch, theirs, CALLS[call], True, False)
@@ -229,25 +240,28 @@ def masks(t, text):
 
 
 @pytest.mark.parametrize("name", TRANSFORMERS)
-def test_transformer(name):
+def test_transformer(name, full):
+    """With each choice of masks; compiled, unless all is wanted, with the last, the most."""
     text, count = TRANSFORMERS[name]
     mine, theirs = make(graphc, text), make(torch, text)
     assert list(mine.state_dict()) == list(theirs.state_dict())
     assert repr(mine) == repr(theirs)
     compiled = graphc.compile(mine)
-    for number in range(len(masks(torch, text))):
+    choices = len(masks(torch, text))
+    for number in range(choices):
+        lives = [(torch, theirs, theirs), (graphc, mine, mine)]
+        if full or number == choices - 1:
+            lives.append((graphc, mine, compiled))
         results = []
-        for t, module, function in (
-            (torch, theirs, theirs), (graphc, mine, mine), (graphc, mine, compiled),
-        ):  # fmt: skip
+        for t, module, function in lives:
             inputs = sequences(t, module, count)
             module.zero_grad()
             output = function(*inputs, **masks(t, text)[number])
             (output * values(t, *output.shape, salt=5)).sum().backward()
             grads = [x.grad for x in (*inputs, *module.parameters())]
             results.append([output, grads])
-        assert_same(results[1], results[0], rtol=5e-5, atol=1e-5)
-        assert_same(results[2], results[0], rtol=5e-5, atol=1e-5)
+        for result in results[1:]:
+            assert_same(result, results[0], rtol=5e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["encoder", "encoder without norm", "both, batch first"])

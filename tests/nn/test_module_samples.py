@@ -89,12 +89,12 @@ def test_eager(name):
 
 
 @pytest.mark.parametrize("name", [name for name in PRESENT if name not in RANDOM])
-def test_compiled(name):
+def test_compiled(name, full):
     info = INFOS[name]
     prepared = []
     for training in (True, False) if info.train_and_eval_differ else (True,):
         # A transformer is a large program, and has tests of its own.
-        most = 1 if "Transformer" in name else 4
+        most = 1 if "Transformer" in name else 4 if full else 2
         for sample in samples(info, torch.float32, training, most):
             mine, theirs = build(info, sample.made)
             args, kwargs = in_graphc(sample.args), in_graphc(sample.kwargs)

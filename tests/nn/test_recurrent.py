@@ -78,13 +78,14 @@ def run(t: Any, module: Any, call: Any, given: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("state", [False, True], ids=["from zeros", "from a state"])
 @pytest.mark.parametrize("case", LAYERS)
-def test_values_and_gradients(case: str, state: bool) -> None:
+def test_values_and_gradients(case: str, state: bool, full: bool) -> None:
     name, options = LAYERS[case]
     mine, theirs = pair(name, WIDTH, HIDDEN, **options)
     expected = run(torch, theirs, theirs, inputs(torch, name, options, state))
     assert_same(run(graphc, mine, mine, inputs(graphc, name, options, state)), expected)
-    compiled = graphc.compile(mine)
-    assert_same(run(graphc, mine, compiled, inputs(graphc, name, options, state)), expected)
+    if state or not options or full:  # options mean the same from zeros
+        compiled = graphc.compile(mine)
+        assert_same(run(graphc, mine, compiled, inputs(graphc, name, options, state)), expected)
 
 
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])

@@ -1,6 +1,6 @@
 """Every name of the tensor language against PyTorch, one test a name and mode.
 
-By default a few samples of a few dtypes; ``--opinfo full`` takes all of them (``make test-all``).
+By default a few samples of a few dtypes; ``--full`` takes all of them (``make test-all``).
 """
 
 import os
@@ -17,7 +17,12 @@ from tests.opinfo.outcomes import Settings
 pytestmark = pytest.mark.differential
 
 SUBSET = Settings(("float32", "int64", "bfloat16"), limit=3)
-SECOND_SUBSET = Settings(("float64",), limit=3)
+# The C compiler takes nearly all of the time of these two.
+FEWER = {
+    "compiled": Settings(("float32", "int64", "bfloat16"), limit=2),
+    "compiled_gradient": Settings(("float32",), limit=3),
+    "second": Settings(("float64",), limit=3),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -30,11 +35,9 @@ def _kept_objects(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("name", [n.name for n in NAMES])
 @pytest.mark.parametrize("mode", list(MODES))
-def test_agrees_with_pytorch(name: str, mode: str, request: pytest.FixtureRequest) -> None:
-    full = request.config.getoption("--opinfo") == "full"
-    subset = SECOND_SUBSET if mode == "second" else SUBSET
+def test_agrees_with_pytorch(name: str, mode: str, full: bool) -> None:
     assert not is_missing(name), f"graphc has no {name}"
-    report = run_mode(name, mode, Settings() if full else subset)
+    report = run_mode(name, mode, Settings() if full else FEWER.get(mode, SUBSET))
     shown = [f"{o.dtype} {o.sample[:300]}\n    {o.failure}\n{o.trace}" for o in report.failures]
     assert not shown, "\n".join(shown[:5])
 

@@ -1,6 +1,8 @@
 """Every row of the registry, by its own samples: being registered is being tested."""
 
+import operator
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,9 +25,10 @@ from graphc.ir import (
     infer_type,
 )
 from graphc.ops.operands import evaluate_rule
-from tests.ops.gradients import check_gradient, floating
+from tests.ops.gradients import check_gradient
 from tests.ops.references import Reference, plain_reference, torch_reference
 
+NAME = operator.attrgetter("name")
 # Loops have a body for an attribute: tests/control tests them.
 ROWS = [op for op in OPS.values() if not isinstance(op.lower, (Leaf, Repeat, Result))]
 TOLERANCE = {
@@ -49,13 +52,18 @@ def samples_of(op: Op) -> list[Sample]:
     return list(op.samples()) if op.samples is not None else []
 
 
-def cases() -> Iterator[Any]:
-    for op in ROWS:
-        for i, sample in enumerate(samples_of(op)):
-            yield pytest.param(op, sample, id=f"{op.name}-{i}")
+@contextmanager
+def of_sample(op: Op, number: int, sample: Sample) -> Iterator[None]:
+    """What fails inside says which sample of a row it is.
 
-
-CASES = list(cases())
+    A row is one test: collecting a test for each sample took longer than most of them run.
+    """
+    try:
+        yield
+    except Exception as error:
+        operands = ", ".join(f"{np.asarray(a).dtype}{list(np.shape(a))}" for a in sample.arrays)
+        told = f"{op.name}, sample {number}: ({operands}) {dict(sample.attrs)}"
+        raise AssertionError(f"{told}\n{type(error).__name__}: {error}") from error
 
 
 def arrays_of(sample: Sample) -> list[np.ndarray[Any, Any]]:
@@ -85,26 +93,28 @@ def assert_close(actual: Any, expected: Any, loose: float = 1.0) -> None:
     )
 
 
-@pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
+@pytest.mark.parametrize("op", ROWS, ids=NAME)
 def test_row_has_samples_and_a_reference(op: Op) -> None:
     assert samples_of(op), f"{op.name} has no samples, so nothing tests it"
     assert op.reference is not None, f"{op.name} has no reference"
 
 
-@pytest.mark.parametrize(("op", "sample"), CASES)
-def test_type_rule_says_what_evaluation_gives(op: Op, sample: Sample) -> None:
-    arrays = arrays_of(sample)
-    types = [TensorType(a.shape, from_numpy_dtype(a.dtype)) for a in arrays]
-    before = [a.copy() for a in arrays]
-    expected = infer_type(op, types, sample.attrs)
-    value = op.evaluate(*arrays, **sample.attrs)
-    assert isinstance(value, np.ndarray)
-    assert value.shape == expected.shape
-    assert value.dtype == expected.dtype.numpy
-    if not op.is_view:
-        assert not any(np.shares_memory(value, a) for a in arrays)
-    for array, copy in zip(arrays, before, strict=True):
-        np.testing.assert_array_equal(array, copy)
+@pytest.mark.parametrize("op", ROWS, ids=NAME)
+def test_type_rule_says_what_evaluation_gives(op: Op) -> None:
+    for number, sample in enumerate(samples_of(op)):
+        with of_sample(op, number, sample):
+            arrays = arrays_of(sample)
+            types = [TensorType(a.shape, from_numpy_dtype(a.dtype)) for a in arrays]
+            before = [a.copy() for a in arrays]
+            expected = infer_type(op, types, sample.attrs)
+            value = op.evaluate(*arrays, **sample.attrs)
+            assert isinstance(value, np.ndarray)
+            assert value.shape == expected.shape
+            assert value.dtype == expected.dtype.numpy
+            if not op.is_view:
+                assert not any(np.shares_memory(value, a) for a in arrays)
+            for array, copy in zip(arrays, before, strict=True):
+                np.testing.assert_array_equal(array, copy)
 
 
 def compare(op: Op, sample: Sample, reference: Reference) -> tuple[Any, Any]:
@@ -116,67 +126,66 @@ def compare(op: Op, sample: Sample, reference: Reference) -> tuple[Any, Any]:
     return actual, np.asarray(expected)
 
 
-@pytest.mark.parametrize(
-    ("op", "sample"), [case for case in CASES if plain_reference(case.values[0]) is not None]
-)
-def test_evaluation_agrees_with_the_reference(op: Op, sample: Sample) -> None:
+@pytest.mark.parametrize("op", [op for op in ROWS if plain_reference(op) is not None], ids=NAME)
+def test_evaluation_agrees_with_the_reference(op: Op) -> None:
     reference = plain_reference(op)
     assert reference is not None
-    compare(op, sample, reference)
+    for number, sample in enumerate(samples_of(op)):
+        with of_sample(op, number, sample):
+            compare(op, sample, reference)
 
 
 @pytest.mark.differential
-@pytest.mark.parametrize(
-    ("op", "sample"), [case for case in CASES if isinstance(case.values[0].reference, str)]
-)
-def test_evaluation_agrees_with_pytorch(op: Op, sample: Sample) -> None:
+@pytest.mark.parametrize("op", [op for op in ROWS if isinstance(op.reference, str)], ids=NAME)
+def test_evaluation_agrees_with_pytorch(op: Op) -> None:
     pytest.importorskip("torch")
-    actual, expected = compare(op, sample, torch_reference(op))
-    if actual.dtype.kind not in "biu" and op.name not in EITHER_ZERO:
-        zeros = (actual == 0) & (expected == 0)
-        np.testing.assert_array_equal(np.signbit(actual)[zeros], np.signbit(expected)[zeros])
+    reference = torch_reference(op)
+    for number, sample in enumerate(samples_of(op)):
+        with of_sample(op, number, sample):
+            actual, expected = compare(op, sample, reference)
+            if actual.dtype.kind not in "biu" and op.name not in EITHER_ZERO:
+                zeros = (actual == 0) & (expected == 0)
+                np.testing.assert_array_equal(
+                    np.signbit(actual)[zeros], np.signbit(expected)[zeros]
+                )
 
 
-@pytest.mark.parametrize(
-    ("op", "sample"), [case for case in CASES if isinstance(case.values[0].lower, Decompose)]
-)
-def test_decomposition_has_the_same_value(op: Op, sample: Sample) -> None:
-    arrays = arrays_of(sample)
+@pytest.mark.parametrize("op", [op for op in ROWS if isinstance(op.lower, Decompose)], ids=NAME)
+def test_decomposition_has_the_same_value(op: Op) -> None:
     assert isinstance(op.lower, Decompose)
-    parts = evaluate_rule(op.lower.rule)(*arrays, **sample.attrs)
-    assert_close(parts, op.evaluate(*arrays, **sample.attrs), loose=4)
-    node = graph_of(op, sample).outputs[0]
-    built = op.lower.rule(*node.inputs, **node.attrs)
-    assert built.type == node.type
-    assert built.op is not op
+    for number, sample in enumerate(samples_of(op)):
+        with of_sample(op, number, sample):
+            arrays = arrays_of(sample)
+            parts = evaluate_rule(op.lower.rule)(*arrays, **sample.attrs)
+            assert_close(parts, op.evaluate(*arrays, **sample.attrs), loose=4)
+            node = graph_of(op, sample).outputs[0]
+            built = op.lower.rule(*node.inputs, **node.attrs)
+            assert built.type == node.type
+            assert built.op is not op
 
 
-def smooth(case: Any) -> bool:
-    op, sample = case.values
-    return (
-        op.vjp is not None
-        and sample.differentiable
-        and bool(floating(arrays_of(sample)))
-        and all(a.dtype == np.float64 or a.dtype.kind in "biu" for a in arrays_of(sample))
-    )
-
-
-@pytest.mark.parametrize(("op", "sample"), [case for case in CASES if smooth(case)])
-def test_gradients_agree_with_finite_differences_twice(op: Op, sample: Sample) -> None:
-    graph = graph_of(op, sample)
-    if graph.outputs[0].dtype is not float64:
-        return
+def smooth(sample: Sample) -> bool:
     arrays = arrays_of(sample)
+    kinds = {a.dtype for a in arrays if a.dtype.kind not in "biu"}
+    return sample.differentiable and kinds == {np.dtype(np.float64)}
+
+
+@pytest.mark.parametrize("op", [op for op in ROWS if op.vjp is not None], ids=NAME)
+def test_gradients_agree_with_finite_differences_twice(op: Op) -> None:
     symmetric = SYMMETRIC.get(op.name, ())
-    first, arguments = check_gradient(graph, arrays, op.name, STOPPED.get(op.name, ()), symmetric)
-    assert all(n.op is not INPUT or n in first.inputs for n in first.nodes)
-    check_gradient(first, arguments, f"gradient of {op.name}", (), symmetric)
-
-
-@pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
-def test_gradient_rule_is_tried_on_a_smooth_sample(op: Op) -> None:
-    """A rule that no sample differentiates would be wrong unnoticed."""
-    if op.vjp is None:
-        return
-    tried = [case for case in CASES if case.values[0] is op and smooth(case)]
+    tried = 0
+    for number, sample in enumerate(samples_of(op)):
+        if not smooth(sample):
+            continue
+        tried += 1
+        with of_sample(op, number, sample):
+            graph = graph_of(op, sample)
+            if graph.outputs[0].dtype is not float64:
+                continue
+            arrays = arrays_of(sample)
+            stopped = STOPPED.get(op.name, ())
+            first, arguments = check_gradient(graph, arrays, op.name, stopped, symmetric)
+            assert all(n.op is not INPUT or n in first.inputs for n in first.nodes)
+            check_gradient(first, arguments, f"gradient of {op.name}", (), symmetric)
+    # A rule that no sample differentiates would be wrong unnoticed.
     assert tried or op.name in STOPPED, f"{op.name} has a rule and no float64 sample for it"

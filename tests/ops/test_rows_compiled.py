@@ -13,7 +13,7 @@ from graphc.compiler.executable import Executable
 from graphc.dtypes import from_numpy_dtype
 from graphc.interpret import evaluate
 from graphc.ir import Builder, Graph, Node, Op, TensorType
-from tests.ops.test_rows import ROWS, arrays_of, assert_close, samples_of
+from tests.ops.test_rows import NAME, ROWS, arrays_of, assert_close, samples_of
 
 
 def graph_of_samples(op: Op, gradient: bool) -> tuple[Graph, list[Any]]:
@@ -58,11 +58,11 @@ def check(op: Op, gradient: bool) -> None:
         assert_close(ours, theirs, loose=4)
 
 
-@pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
+@pytest.mark.parametrize("op", ROWS, ids=NAME)
 def test_compiled_row_agrees_with_eager(op: Op) -> None:
     check(op, gradient=False)
 
 
-@pytest.mark.parametrize("op", [op for op in ROWS if op.vjp is not None], ids=lambda op: op.name)
+@pytest.mark.parametrize("op", [op for op in ROWS if op.vjp is not None], ids=NAME)
 def test_compiled_gradient_agrees_with_eager(op: Op) -> None:
     check(op, gradient=True)

@@ -113,8 +113,21 @@ def test_eager(name, kwargs, dtype):
     assert_state(mine[2].state_dict(), theirs[2].state_dict(), tolerance)
 
 
+def compiled_cases():
+    """The sample with most options of each optimizer; all the others with --full."""
+    most = {}
+    for case in CASES:
+        name, kwargs = case.values
+        if name not in most or len(kwargs) > len(most[name]):
+            most[name] = kwargs
+    for case in CASES:
+        name, kwargs = case.values
+        marks = [] if kwargs is most[name] else [pytest.mark.full]
+        yield pytest.param(name, kwargs, id=case.id, marks=marks)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "kwargs"), CASES)
+@pytest.mark.parametrize(("name", "kwargs"), compiled_cases())
 def test_compiled(name, kwargs):
     tolerance = (IN_BFLOAT16 if name == "Muon" else EXACT)["float32"]
     mine = trained(graphc, name, kwargs, "float32", compiled=True)

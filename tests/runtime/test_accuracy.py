@@ -1,6 +1,6 @@
 """float32 functions over the whole range of float32, eager and compiled: at most 4 ulp of error.
 
-The arguments are every 19937th bit pattern (every 997th in the slow tests): all exponents, both
+The arguments are every 19937th bit pattern (every 997th with ``--full``): all exponents, both
 signs, subnormals, NaN. What a result is compared with is computed in float64 and rounded once; the
 distance is counted in floats that lie between. An infinity is the float after the largest one, so
 that overflow comes at the right place.
@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 Reference = Callable[..., Array]
 MOST = 4  # ulp
 # Primes, so that the low bits vary too.
-STEPS = [pytest.param(19937, id="coarse"), pytest.param(997, id="fine", marks=pytest.mark.slow)]
+STEPS = [pytest.param(19937, id="coarse"), pytest.param(997, id="fine", marks=pytest.mark.full)]
 
 
 def _digamma(x: Array) -> Array:
