@@ -27,7 +27,7 @@ def run(name: str, *options: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["none", "model", "step"])
+@pytest.mark.parametrize("how", ["none", pytest.param("model", marks=pytest.mark.full), "step"])
 def test_linear_regression(tmp_path: Path, how: str) -> None:
     options = ["--compile", how, "--epochs", "100"]
     if how == "none":
@@ -46,7 +46,9 @@ def test_linear_regression(tmp_path: Path, how: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["none", "model", "step"])
+@pytest.mark.parametrize(
+    "how", [*(pytest.param(how, marks=pytest.mark.full) for how in ("none", "model")), "step"]
+)
 def test_fine_tuning(how: str) -> None:
     text = run("fine_tune.py", "--compile", how, "--updates", "30")
     clean, unchanged, head, tuned, alone = (float(x) for x in re.findall(r"([\d.]+)%", text))

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["none", "model", "step"])
+@pytest.mark.parametrize("how", ["none", pytest.param("model", marks=pytest.mark.full), "step"])
 def test_resumed_training_is_the_same(tmp_path, how):
     command = [sys.executable, str(ROOT / "examples" / "resume.py"), "--epochs", "2"]
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,9 +33,20 @@ def numbers(pattern: str, text: str) -> list[float]:
     return [float(x) for x in found.groups()]
 
 
+def only_in_full(*values: str) -> list[Any]:
+    """Ways to run what another way, which is always taken, runs too."""
+    return [pytest.param(*value.split(), marks=pytest.mark.full) for value in values]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["none", "model", "step"])
-@pytest.mark.parametrize("name", ["char_gpt", "char_lstm"])
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("char_gpt", "step"),
+        ("char_lstm", "model"),
+        *only_in_full("char_gpt none", "char_gpt model", "char_lstm none", "char_lstm step"),
+    ],
+)
 def test_language_models(name: str, how: str, tmp_path: Path) -> None:
     """The loss falls, and nothing is compiled after the second batch."""
     text = run(name, tmp_path, "--steps", "40", "--batch", "4", "--length", "20", "--compile", how)
@@ -50,7 +62,7 @@ def test_language_models(name: str, how: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["none", "model", "step"])
+@pytest.mark.parametrize("how", ["step", *only_in_full("none", "model")])
 def test_autoencoder(how: str, tmp_path: Path) -> None:
     text = run("vae_digits", tmp_path, "--epochs", "2", "--compile", how)
     before, after = numbers(r"loss (\S+) -> (\S+) nats", text)
@@ -59,7 +71,7 @@ def test_autoencoder(how: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["none", "step"])
+@pytest.mark.parametrize("how", ["step", *only_in_full("none")])
 def test_two_networks(how: str, tmp_path: Path) -> None:
     text = run("gan_digits", tmp_path, "--epochs", "1", "--compile", how)
     judge, maker = numbers(r"judge (\S+), maker (\S+)", text)
@@ -111,8 +123,14 @@ MODELS = {
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="tells its memory in another way")
-@pytest.mark.parametrize("how", ["model", "step"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("char_gpt", "model"),
+        ("char_lstm", "step"),
+        *only_in_full("char_gpt step", "char_lstm model"),
+    ],
+)
 def test_memory_is_flat(name: str, how: str) -> None:
     """A thousand steps take no more memory than the first ones did, and compile nothing.
 

@@ -127,7 +127,7 @@ def compiled_cases():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "kwargs"), compiled_cases())
+@pytest.mark.parametrize(("name", "kwargs"), list(compiled_cases()))
 def test_compiled(name, kwargs):
     tolerance = (IN_BFLOAT16 if name == "Muon" else EXACT)["float32"]
     mine = trained(graphc, name, kwargs, "float32", compiled=True)
