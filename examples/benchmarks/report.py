@@ -30,6 +30,10 @@ def duration(seconds):
             return f"{seconds * scale:.3g} {unit}"
 
 
+def counted(threads):
+    return "1 thread" if threads == 1 else f"{threads} threads"
+
+
 def names_of(measured):
     """The entries in the order of their contenders."""
     found = dict.fromkeys(name for rows in measured["results"].values() for name in rows)
@@ -123,7 +127,8 @@ def problems(measured):
 
 def title(measured):
     versions = ", ".join(f"{name} {v}" for name, v in sorted(measured["versions"].items()))
-    text = f"{measured['cpu']}, {measured['threads']} threads; {versions}; {measured['date']}"
+    threads = counted(measured["threads"])
+    text = f"{measured['cpu']}, {threads}; {versions}; {measured['date']}"
     text += "" if measured["clock"] == "wall" else f"; {measured['clock']} time"
     return text + ("; tiny sizes" if measured["tiny"] else "")
 

@@ -52,7 +52,7 @@ def entries_of(table, options):
     if table != THREADS:
         return [Entry(name, options.threads, name) for name in chosen]
     return [
-        Entry(name, threads, f"{name}, {threads} thread{'s'[: threads - 1]}")
+        Entry(name, threads, f"{name}, {report.counted(threads)}")
         for name in chosen
         for threads in sorted({1, options.threads})
     ]
