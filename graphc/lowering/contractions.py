@@ -1,5 +1,6 @@
 """Contractions with prologues and epilogues: matrix products, convolutions as implicit ones."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from graphc.dtypes import bfloat16, float16
@@ -10,24 +11,40 @@ from graphc.lowering.elements import Elements, Guard, contracted, rounded
 from graphc.lowering.groups import Group
 from graphc.lowering.indexing import Index, linear, unflattened
 from graphc.lowering.nests import Context
+from graphc.lowering.residues import Steps, residue_classes
 from graphc.lowering.roles import letters
 from graphc.lowering.schedule import contraction_work
 from graphc.lowering.statements import Scope, Writer
 
 
-def contraction_nest(group: Group, context: Context) -> Contraction:
+def contraction_nests(group: Group, context: Context) -> tuple[Contraction, ...]:
     """The contraction of a group: operands through their index maps, epilogue at each result.
+
+    Where an operand has elements at every few places only, there is a nest for each class of
+    places that meets them (:mod:`graphc.lowering.residues`); otherwise there is one.
+    """
+    found = letters(group.cores[0])
+    scope = context.scope()
+    axes = {letter: _axis(letter, found.extents[letter], scope) for letter in found.extents}
+    whole = _nest(group, context, scope, {x: Steps(axes[x]) for x in axes})
+    parts = residue_classes(whole)
+    if len(parts) == 1:
+        return (whole,)
+    by_name = ({x: part.get(axes[x].name, Steps(axes[x])) for x in axes} for part in parts)
+    return tuple(_nest(group, context, scope, steps) for steps in by_name)
+
+
+def _nest(group: Group, context: Context, scope: Scope, steps: Mapping[str, Steps]) -> Contraction:
+    """The nest over some steps of every letter.
 
     The operand that brings the last letter of the result gives the columns, so that neighbouring
     columns lie side by side in the result.
     """
     node = group.cores[0]
     found = letters(node)
-    scope = context.scope()
-    axes = {letter: _axis(letter, found.extents[letter], scope) for letter in found.extents}
     out = node.attrs["spec"].split("->")[1]
-    index = tuple(axes[letter].index for letter in out)
-    at = contracted(node, index, {x: axes[x].index for x in found.depth})
+    index = tuple(steps[letter].index for letter in out)
+    at = contracted(node, index, {x: steps[x].index for x in found.depth})
     sides = [_operand(x, i, group, context, scope) for x, i in zip(node.inputs, at, strict=True)]
     rows, cols = found.rows, found.cols
     if out and out[-1] in rows:
@@ -36,10 +53,10 @@ def contraction_nest(group: Group, context: Context) -> Contraction:
     (lhs, lhs_body), (rhs, rhs_body) = sides
     accumulator = scope.fresh("acc")
     nest = Contraction(
-        batch=tuple(axes[x] for x in found.batch),
-        rows=tuple(axes[x] for x in rows),
-        cols=tuple(axes[x] for x in cols),
-        depth=tuple(axes[x] for x in found.depth),
+        batch=tuple(steps[x].axis for x in found.batch),
+        rows=tuple(steps[x].axis for x in rows),
+        cols=tuple(steps[x].axis for x in cols),
+        depth=tuple(steps[x].axis for x in found.depth),
         lhs=lhs,
         rhs=rhs,
         accumulator=accumulator,

@@ -1,6 +1,8 @@
 """Index arithmetic of whole tensors: linear positions, simplified conditions, splitting of axes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from math import gcd
 
 from graphc.kernel import Condition, Divisible, InRange
 from graphc.sizes import (
@@ -126,13 +128,25 @@ def _term(atom: Atom, scale: int) -> Int:
 def simplified(conditions: Iterable[Condition]) -> tuple[Condition, ...] | None:
     """The conditions that are still open, each once; None when one can never hold."""
     kept: list[Condition] = []
-    for condition in conditions:
+    for condition in map(_lightest, conditions):
         holds = known(condition)
         if holds is False:
             return None
         if holds is None and condition not in kept:
             kept.append(condition)
     return tuple(kept)
+
+
+def _lightest(condition: Condition) -> Condition:
+    """``0 <= 2*i + 1 < 8`` is ``0 <= i < 4``."""
+    index, limit = condition.index, condition.limit if isinstance(condition, InRange) else None
+    if isinstance(index, int) or not isinstance(limit, int):
+        return condition
+    shared = reduce(gcd, (factor for _, factor in index.terms))
+    if shared == 1:
+        return condition
+    rest = index.const % shared
+    return InRange(floordiv(index - rest, shared), -((rest - limit) // shared))
 
 
 def known(condition: Condition) -> bool | None:

@@ -26,7 +26,7 @@ from graphc.kernel import (
 from graphc.kernel import Role as BufferRole
 from graphc.lowering.access import count, operations
 from graphc.lowering.buffers import Buffers
-from graphc.lowering.contractions import contraction_nest
+from graphc.lowering.contractions import contraction_nests
 from graphc.lowering.explain import Explanation, Fused, fused, inline_of, reaches_window
 from graphc.lowering.groups import Group
 from graphc.lowering.memory import Stage, aligned, lifetimes, planned
@@ -49,6 +49,8 @@ from graphc.sizes import Int, symbol, symbols
 SMALL_BYTES = 1 << 16  # reductions of less data wait for others to share a kernel with
 SMALL_WORK = 1 << 18  # nests of less work share a kernel with their neighbours
 MOST_NESTS = 64
+
+Computed = tuple[Group, tuple[AnyNest, ...]]  # a group, and the nests that compute it
 
 
 @dataclass(frozen=True)
@@ -194,38 +196,37 @@ class _Lowering:
 
     # -------------------------------------------------------------------------------- kernels
 
-    def _kernels(self, groups: Sequence[Group]) -> list[list[tuple[Group, AnyNest | None]]]:
+    def _kernels(self, groups: Sequence[Group]) -> list[list[Computed]]:
         """The nests of one stage, small ones of a kind together."""
-        kernels: list[list[tuple[Group, AnyNest | None]]] = []
-        shared: dict[object, list[tuple[Group, AnyNest | None]]] = {}
+        kernels: list[list[Computed]] = []
+        shared: dict[object, list[Computed]] = {}
         for group in groups:
-            nest = self._nest(group)
-            if isinstance(nest, Nest) and (
-                nest.schedule.work <= SMALL_WORK or self._is_update(group)
-            ):
+            nests = self._nests(group)
+            small = all(isinstance(n, Nest) and n.schedule.work <= SMALL_WORK for n in nests)
+            if nests and (small or self._is_update(group)):
                 kind = self._is_update(group)
                 known = shared.get(kind)
                 if known is not None and len(known) < MOST_NESTS:
-                    known.append((group, nest))
+                    known.append((group, nests))
                     continue
-                shared[kind] = [(group, nest)]
+                shared[kind] = [(group, nests)]
                 kernels.append(shared[kind])
             else:
-                kernels.append([(group, nest)])
+                kernels.append([(group, nests)])
         return kernels
 
-    def _nest(self, group: Group) -> AnyNest | None:
+    def _nests(self, group: Group) -> tuple[AnyNest, ...]:
         if group.role is Role.INLINE:
-            return map_nest(group, self.context)
+            return (map_nest(group, self.context),)
         if group.role is Role.REDUCE:
-            return ReductionNest(group, self.context).build()
+            return (ReductionNest(group, self.context).build(),)
         if group.role is Role.CONTRACT:
-            return contraction_nest(group, self.context)
+            return contraction_nests(group, self.context)
         if group.role is Role.SCATTER:
-            return scatter_nest(group, self.context)
+            return (scatter_nest(group, self.context),)
         if group.role is Role.TEMPLATE:
-            return template_nest(group, self.context)
-        return None
+            return (template_nest(group, self.context),)
+        return ()
 
     def _host(self, group: Group) -> HostStep:
         node = group.cores[0]
@@ -307,8 +308,8 @@ class _Lowering:
         )
         return loop, lowered.explanation.kernels
 
-    def _launch(self, together: Sequence[tuple[Group, AnyNest | None]]) -> Launch:
-        nests = tuple(nest for _, nest in together if nest is not None)
+    def _launch(self, together: Sequence[Computed]) -> Launch:
+        nests = tuple(nest for _, nests in together for nest in nests)
         used: dict[str, None] = {}
         written: dict[str, None] = {}
         indices: list[Int] = []
