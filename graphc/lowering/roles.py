@@ -23,7 +23,7 @@ from graphc.ir import (
 from graphc.kernel import Combine
 from graphc.lowering.elements import contracted, wraps
 from graphc.lowering.indexing import Index
-from graphc.sizes import Int, product, symbol
+from graphc.sizes import FloorDiv, Int, IntExpr, coefficient, product, symbol
 
 
 class Role(Enum):
@@ -99,13 +99,35 @@ def letters(node: Node) -> Letters:
 
 
 def _contract_role(node: Node) -> Role:
-    """Products without a sum are pointwise; a matrix with a single row or column is a reduction."""
+    """Products without a sum are pointwise; a matrix with a single row or column is a reduction,
+    unless it repeats its elements: the windows of a convolution of each channel by itself.
+    """
     found = letters(node)
     if found.size(found.depth) == 1:
         return Role.INLINE
     if found.size(found.rows) == 1 or found.size(found.cols) == 1:
-        return Role.REDUCE
+        slides = node.dtype.is_floating_point and any(_slides(x) for x in node.inputs)
+        return Role.CONTRACT if slides else Role.REDUCE
     return Role.CONTRACT
+
+
+def _slides(operand: Node) -> bool:
+    """Whether an operand shows overlapping windows that begin at neighbouring places in memory."""
+    shape = operand.shape
+    if not all(isinstance(size, int) for size in shape):
+        return False
+    index = tuple(symbol(f"a{d}", size) for d, size in enumerate(shape))
+    while isinstance(operand.op.lower, IndexMap) and len(operand.inputs) == 1:
+        (x,) = operand.inputs
+        index = operand.op.lower.rule(index, x.type, **operand.attrs)[0].index
+        operand = x
+    along = index[-1] if index else 0
+    while isinstance(along, IntExpr) and isinstance(along.terms[0][0], FloorDiv):
+        along = along.terms[0][0].numerator  # only every few places hold an element
+    if not isinstance(along, IntExpr) or len(along.terms) < 2:
+        return False
+    steps = (coefficient(along, f"a{d}") for d in range(len(shape)))
+    return next((step for step in steps if step != 0), None) == 1  # places stand before windows
 
 
 def _writes_one(node: Node) -> bool:

@@ -96,9 +96,14 @@ class Frame:
     def element(self, tiling: Tiling) -> Int:
         """The number of a line or lane within its tile."""
         number: Int = 0
-        for axis, step in tiling.pairs:
-            if step > 1:
-                number = number * step + symbol(f"{axis.name}_in")
+        for place, (axis, step) in enumerate(tiling.pairs):
+            inside = symbol(f"{axis.name}_in") if step > 1 else 0
+            if tiling.pitch and place == len(tiling.axes) - 2:
+                number = number * tiling.run + inside * tiling.pitch
+            elif tiling.pitch and place == len(tiling.axes) - 1:
+                number = number + inside
+            else:
+                number = number * step + inside
         return number
 
     def batch(self, axes: Sequence[Axis]) -> list[Entry]:

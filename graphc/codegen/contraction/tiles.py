@@ -203,12 +203,13 @@ def _counts(tiling: Tiling, size: int) -> list[int]:
 
 
 def _loads(frame: Frame, lanes: int) -> Loads:
-    """The vectors of a panel: ``repeats`` runs along the last axis."""
+    """The vectors of a panel: runs along the last axis, or over several rows of it."""
     tiling, width, render = frame.plan.lanes, frame.width, frame.render
-    along = tiling.steps[-1]
-    repeats = tiling.size // along
-    count = lanes // repeats
-    outer = next((axis for axis, step in tiling.pairs[:-1] if step > 1), None)
+    repeats = tiling.repeats
+    along = tiling.size // repeats
+    count = tiling.last_run if tiling.pitch else lanes // repeats
+    repeated = tiling.pairs[: -2 if tiling.pitch else -1]
+    outer = next((axis for axis, step in repeated if step > 1), None)
     bounded = _masks(frame) if frame.direct_lanes else Loads((), ())
     texts, places = [], []
     for repeat in range(repeats):

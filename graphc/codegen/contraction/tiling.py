@@ -50,14 +50,32 @@ class Packing(Enum):
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a side is cut into tiles: ``steps[i]`` of ``axes[i]`` belong to one."""
+    """How a side is cut into tiles: ``steps[i]`` of ``axes[i]`` belong to one.
+
+    Where rows of the last axis are short, a tile of lanes can load several of them as one ``run``
+    of memory, ``pitch`` elements from one to the next; the lanes between two rows are not used.
+    """
 
     axes: tuple[Axis, ...]
     steps: tuple[int, ...]
+    pitch: int = 0  # 0: the lanes of a tile follow each other
+    run: int = 0  # lanes of a run, whole vectors
 
     @property
     def size(self) -> int:
-        return prod(self.steps)
+        return prod(self.steps[:-2]) * self.run if self.pitch else prod(self.steps)
+
+    @property
+    def last_run(self) -> int:
+        """Lanes that are loaded together, from the first that is used to the last."""
+        if self.pitch:
+            return (self.steps[-2] - 1) * self.pitch + self.steps[-1]
+        return self.steps[-1]
+
+    @property
+    def repeats(self) -> int:
+        """How many runs a tile loads."""
+        return prod(self.steps[: -2 if self.pitch else -1])
 
     @property
     def pairs(self) -> tuple[tuple[Axis, int], ...]:
@@ -200,8 +218,7 @@ def _candidates(sides: Sides, vectors: Vectors, width: int) -> Iterator[Plan]:
         axes = _direct_lanes(sides) if direct else sides.lane_axes
         if axes is None:
             continue
-        for steps, count in _lane_steps(sides, axes, width, most, direct):
-            lanes = Tiling(axes, steps)
+        for lanes, count in _lane_tilings(sides, axes, width, most, direct):
             limit = (vectors.registers - 2 - count) // count
             for lines in _line_tilings(sides.line_axes, limit):
                 for packed in (False, True):
@@ -238,27 +255,54 @@ def masks_allow(sides: Sides, axis: Axis) -> bool:
     return True
 
 
-def _lane_steps(
+def _lane_tilings(
     sides: Sides, axes: tuple[Axis, ...], width: int, most: int, direct: bool
-) -> Iterator[tuple[tuple[int, ...], int]]:
-    """Steps along the lane axes and the number of vectors they take."""
+) -> Iterator[tuple[Tiling, int]]:
+    """Tiles of lanes and the number of vectors they take."""
     extent = fixed(axes[-1])
     longest = most if extent is None else min(most, ceil(extent / width))
     for along in range(1, longest + 1):
         steps = [1] * len(axes)
         steps[-1] = along * width
-        yield tuple(steps), along
+        yield Tiling(axes, tuple(steps)), along
         if not direct or along != longest:
             continue
-        for number, axis in enumerate(axes[:-1]):
-            outer = fixed(axis)
-            if outer is None or _in_masks(sides, axis):
-                continue
-            for repeat in range(2, most // along + 1):
-                if outer % repeat == 0:
-                    steps[number] = repeat
-                    yield tuple(steps), along * repeat
-            steps[number] = 1
+        yield from _repeated(sides, Tiling(axes, tuple(steps)), along, most, len(axes) - 1)
+    if direct:
+        for tiling, along in _runs(sides, axes, width, most):
+            yield tiling, along
+            yield from _repeated(sides, tiling, along, most, len(axes) - 2)
+
+
+def _repeated(
+    sides: Sides, lanes: Tiling, along: int, most: int, outer: int
+) -> Iterator[tuple[Tiling, int]]:
+    """The same lanes at several steps of one of the first ``outer`` axes."""
+    for number, axis in enumerate(lanes.axes[:outer]):
+        extent = fixed(axis)
+        if extent is None or _in_masks(sides, axis):
+            continue
+        for repeat in range(2, most // along + 1):
+            if extent % repeat == 0:
+                steps = (*lanes.steps[:number], repeat, *lanes.steps[number + 1 :])
+                yield replace(lanes, steps=steps), along * repeat
+
+
+def _runs(
+    sides: Sides, axes: tuple[Axis, ...], width: int, most: int
+) -> Iterator[tuple[Tiling, int]]:
+    """Several short rows as one run of memory, with the gaps between them."""
+    if len(axes) < 2 or sides.lane.masked:
+        return
+    rows, row = fixed(axes[-2]), fixed(axes[-1])
+    pitch = sides.lane.stride(axes[-2].name)
+    if rows is None or row is None or not isinstance(pitch, int) or not row <= pitch:
+        return
+    for count in range(2, rows + 1):
+        vectors = ceil(((count - 1) * pitch + row) / width)
+        if rows % count == 0 and vectors <= most and vectors < count * ceil(row / width):
+            steps = (*(1 for _ in axes[:-2]), count, row)
+            yield Tiling(axes, steps, pitch, vectors * width), vectors
 
 
 def _in_masks(sides: Sides, axis: Axis) -> bool:
