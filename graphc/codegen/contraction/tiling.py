@@ -27,6 +27,7 @@ KEPT_BYTES = 256 * 1024  # panels that every thread may pack for itself: no wait
 OWN_PANELS = 64  # most panels that a thread packs for one unit
 LINES_PACKED = 128  # lines packed together
 SUMS_BYTES = 512 * 1024  # unfinished sums of one thread
+TURNED_RUN = 4  # lines side by side in memory for which a tile is turned over
 ONE = "only"  # the axis of lanes when a contraction has none
 SERIAL_WORK = 30_000  # multiplications below which one thread is faster than two
 
@@ -466,8 +467,18 @@ def pack_cost(side: Operand, run: Axis | None, nest: Contraction) -> float:
 
 def transposed(sides: Sides, lines: Tiling) -> bool:
     """Whether results run through memory along the lines: then tiles are turned over first."""
-    out = _contiguous(sides.nest)
-    return any(axis.name == out and step >= 4 for axis, step in lines.pairs)
+    stores = sides.nest.epilogue.stores
+    if not stores:
+        return False
+    run = 1
+    by_stride = [(coefficient(stores[0].index, axis.name), axis, n) for axis, n in lines.pairs]
+    while True:
+        found = next(((axis, n) for stride, axis, n in by_stride if stride == run and n > 1), None)
+        if found is None:
+            return run >= TURNED_RUN
+        run *= found[1]
+        if fixed(found[0]) != found[1]:
+            return run >= TURNED_RUN
 
 
 def _epilogue_cost(sides: Sides, lanes: Tiling, lines: Tiling) -> float:
