@@ -45,7 +45,7 @@ class Frame:
         dialect = statements.expressions.dialect
         vectors = Vectors(dialect.vector_bytes, dialect.vector_registers)
         sides, plan = schedule(nest, lhs, rhs, vectors, _BYTES[short])
-        return cls(nest, sides, plan, statements, name, short)
+        return cls(sides.nest, sides, plan, statements, name, short)
 
     @property
     def render(self) -> Expressions:

@@ -32,7 +32,11 @@ class Padded:
 
 @dataclass(frozen=True)
 class Halo:
-    """The copy of an operand: planes (one for each point of ``axes``) of padded dimensions."""
+    """The copy of an operand: planes (one for each point of ``axes``) of padded dimensions.
+
+    It holds the planes of one point of the axes ``of_each``: a thread copies them when it comes to
+    another point. Without such axes all threads make one copy together.
+    """
 
     source: Load
     axes: tuple[tuple[Axis, int, int], ...]  # axis, stride in the original, pitch in the copy
@@ -40,13 +44,14 @@ class Halo:
     base: Int  # of the original where every axis and every place is 0
     elements: int
     operand: Operand  # what reads the copy
+    of_each: tuple[Axis, ...] = ()
 
 
-def halo(of: Operand) -> Halo | None:
+def halo(of: Operand, of_each: frozenset[str] = frozenset()) -> Halo | None:
     """The copy that makes an operand's conditions unnecessary; None when there is none.
 
     Each range must bound a sum of axes that steps through memory with one stride, in axes of its
-    own. The other axes number the planes.
+    own. The other axes number the planes, but for those in ``of_each``.
     """
     load = of.load
     if load is None or not load.mask:
@@ -66,7 +71,7 @@ def halo(of: Operand) -> Halo | None:
     dims.sort(key=lambda dim: -dim.stride)
     if steps or not dims or dims[-1].stride != 1:
         return None  # its rows do not run through memory
-    return _copy(of, load, index, taken, dims)
+    return _copy(of, load, index, taken, dims, of_each)
 
 
 def _without_division(load: Load) -> tuple[Int, dict[Int, tuple[int, str]]]:
@@ -115,20 +120,31 @@ def _stride(index: Int, bounded: Int, name: str) -> int | None:
     return stride // step
 
 
-def _copy(of: Operand, load: Load, index: Int, taken: set[str], found: list[Padded]) -> Halo | None:
+def _copy(
+    of: Operand,
+    load: Load,
+    index: Int,
+    taken: set[str],
+    found: list[Padded],
+    of_each: frozenset[str],
+) -> Halo | None:
     pitch = 1
     dims: list[Padded] = []
     for dim in reversed(found):
         dims.insert(0, replace(dim, pitch=pitch))
         pitch *= dim.size
     others: list[tuple[int, Axis]] = []
+    each: list[Axis] = []
     for axis in of.axes:
         stride = coefficient(index, axis.name)
         if axis.name in taken or stride == 0:
             continue
         if not isinstance(stride, int) or fixed(axis) is None:
             return None
-        others.append((stride, axis))
+        if axis.name in of_each:
+            each.append(axis)
+        else:
+            others.append((stride, axis))
     axes: list[tuple[Axis, int, int]] = []
     for stride, axis in sorted(others, key=lambda other: other[0]):
         axes.insert(0, (axis, stride, pitch))
@@ -150,15 +166,17 @@ def _copy(of: Operand, load: Load, index: Int, taken: set[str], found: list[Padd
             base = base - at * dim.stride
     # A quotient is that of its dividend: 0 where the dividend is.
     base = substitute(base, {s.name: 0 for s in symbols(base) if " " in s.name})
+    for axis in each:
+        base = base + (coefficient(index, axis.name) or 0) * axis.index
     moved = start
     for axis in of.axes:
         moved = moved + pitches[axis.name] * axis.index
     copied = replace(load, buffer=f"{load.buffer}_padded", index=moved, mask=())
     operand = replace(of, expr=copied, load=copied, strides=pitches, base=start)
-    return Halo(load, tuple(axes), tuple(dims), base, pitch, operand)
+    return Halo(load, tuple(axes), tuple(dims), base, pitch, operand, tuple(each))
 
 
-def copied_elements(of: Halo) -> int:
-    """How many elements are written."""
-    planes = prod(fixed(axis) or 1 for axis, _, _ in of.axes)
-    return planes * prod(dim.size for dim in of.dims)
+def copied_rows(of: Halo) -> tuple[int, int]:
+    """How many rows are written, and the elements of one."""
+    planes = prod(fixed(axis) or 1 for axis in (*(a for a, _, _ in of.axes), *of.of_each))
+    return planes * prod(dim.size for dim in of.dims[:-1]), of.dims[-1].size

@@ -5,6 +5,7 @@ The shape of the generated code::
     [a copy with zeros around it, barrier]
     [all threads pack the lanes, barrier]
     for unit in my share:                     # batch x split x strips x panels
+        [or: a copy of what this point of the batch needs]
         for block of the depth:
             [pack the lines of the unit]  [pack the lanes of the unit]
             for panel, for strip:  tile(...)  # a function: sums in registers
@@ -230,7 +231,8 @@ class _Builder:
         copied = self.frame.sides.halo
         if copied is None:
             return None
-        start = self.memory.shared(copied.elements, slack=self.frame.width)
+        memory = self.memory.own if copied.of_each else self.memory.shared
+        start = memory(copied.elements, slack=self.frame.width)
         return halo_view(self.frame, copied, start)
 
     def _lanes(self) -> tuple[PackView | None, str, list[Entry]]:

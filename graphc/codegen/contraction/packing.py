@@ -198,6 +198,7 @@ def halo_view(frame: Frame, of: Halo, start: str) -> HaloView:
         kind=frame.kind,
         buffer=render.identifier(of.operand.load.buffer),
         start=start,
+        each=frame.number(frame.batch(of.of_each)) if of.of_each else "",
         planes=render.integer(product(axis.extent for axis, _, _ in of.axes)),
         decode=frame.decode("plane", entries),
         to=render.integer(target),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from math import ceil, prod
 
-from graphc.codegen.contraction.halo import Halo, copied_elements, halo
+from graphc.codegen.contraction.halo import Halo, copied_rows, halo
 from graphc.codegen.contraction.operands import Operand, estimated, fixed
 from graphc.kernel import Axis, Contraction, InRange
 from graphc.sizes import Int, Symbol, coefficient, product, symbols
@@ -25,6 +25,7 @@ STRIP_BYTES = 32 * 1024  # the lines of a tile read in place should stay in the 
 UNITS = 32  # shares of work wanted: enough to divide evenly among threads
 KEPT_BYTES = 256 * 1024  # panels that every thread may pack for itself: no waiting for others
 OWN_PANELS = 64  # most panels that a thread packs for one unit
+HALO_ELEMENTS = 128 * 1024  # of a copy that stays in the second-level cache
 LINES_PACKED = 128  # lines packed together
 SUMS_BYTES = 512 * 1024  # unfinished sums of one thread
 TURNED_RUN = 4  # lines side by side in memory for which a tile is turned over
@@ -152,6 +153,14 @@ class Sides:
     lane_axes: tuple[Axis, ...]
     halo: Halo | None = None  # the copy that one of the operands reads
 
+    def lane_aliases(self, axis: Axis) -> bool:
+        """Whether the steps of a depth axis push each other out of the first-level cache."""
+        return estimated(axis) > 8 and _aliases(self.lane.stride(axis.name))
+
+    def copied_by_each(self, side: Operand) -> bool:
+        """Whether a side reads a copy that each thread makes for itself."""
+        return self.halo is not None and bool(self.halo.of_each) and side is self.halo.operand
+
     @property
     def depth(self) -> int:
         return prod(estimated(axis) for axis in self.nest.depth)
@@ -200,10 +209,9 @@ def schedule(
     width = max(vectors.size // size, 2)
     every = [*roles(nest, lhs, rhs)]
     for first, second in ((lhs, rhs), (rhs, lhs)):
-        copied = halo(first)
-        if copied is not None:
+        for where, copied in _halos(nest, first):
             pair = (copied.operand, second) if first is lhs else (second, copied.operand)
-            every += roles(nest, *pair, copied)
+            every += roles(where, *pair, copied)
     best: tuple[Sides, Plan] | None = None
     for sides in every:
         for candidate in _candidates(sides, vectors, width):
@@ -213,11 +221,31 @@ def schedule(
     return best[0], _cut(*best, size)
 
 
+def _halos(nest: Contraction, of: Operand) -> Iterator[tuple[Contraction, Halo]]:
+    """Copies of an operand with zeros around it: of all, and of what one thread needs at a time.
+
+    The second makes a batch of the axes that tell what that is.
+    """
+    whole = halo(of)
+    if whole is None:
+        return
+    yield nest, whole
+    depth = {axis.name for axis in nest.depth}
+    each = tuple(axis for axis, _, _ in whole.axes if axis.name not in depth)
+    part = halo(of, frozenset(axis.name for axis in each)) if each else None
+    if part is not None and part.elements <= HALO_ELEMENTS:
+        batch, rows, cols = (
+            tuple(axis for axis in axes if axis not in each)
+            for axes in (nest.batch, nest.rows, nest.cols)
+        )
+        yield replace(nest, batch=(*each, *batch), rows=rows, cols=cols), part
+
+
 def _candidates(sides: Sides, vectors: Vectors, width: int) -> Iterator[Plan]:
     most = 6 if vectors.registers >= 32 else 3
     for direct in (True, False):
         axes = _direct_lanes(sides) if direct else sides.lane_axes
-        if axes is None:
+        if axes is None or (not direct and sides.copied_by_each(sides.lane)):
             continue
         for lanes, count in _lane_tilings(sides, axes, width, most, direct):
             limit = (vectors.registers - 2 - count) // count
@@ -364,6 +392,8 @@ def _vector_plan(
             cycles += strips * panels * (step * depth * done + 20 + size * vectors)
     if direct and _span(sides.lane, sides.nest.depth) * 4 > PANEL_BYTES and _total(lines) > 2:
         cycles *= 1.5
+    if direct and sides.nest.depth and any(map(sides.lane_aliases, sides.nest.depth)):
+        cycles *= 1.5
     if lanes.size * min(depth, BLOCK) * 4 > PANEL_IN_CACHE:
         cycles *= 1.15
     if not packed and _total(lanes) > 2:
@@ -420,7 +450,13 @@ def _within(index: Int, limit: int) -> float:
 
 
 def _halo_cost(sides: Sides) -> float:
-    return 0.0 if sides.halo is None else copied_elements(sides.halo) * 0.8 + 2000
+    if sides.halo is None:
+        return 0.0
+    rows, row = copied_rows(sides.halo)
+    if sides.halo.of_each:
+        return rows * (row * 0.4 + 6)
+    far = 1.6 if rows * row > HALO_ELEMENTS else 0.8  # it leaves the caches before it is read
+    return rows * (row * far + 6) + 2000
 
 
 def _total(tiling: Tiling) -> int:

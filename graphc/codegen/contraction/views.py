@@ -89,6 +89,7 @@ class HaloView:
     kind: str
     buffer: str  # the pointer to the copy
     start: str
+    each: str  # the number of what is copied, for copies that each thread makes; "": of all
     planes: str
     decode: tuple[str, ...]
     to: str
