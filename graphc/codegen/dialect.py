@@ -70,7 +70,7 @@ _C_WORDS = frozenset(
     typedef union unsigned void volatile while asm typeof main NULL INFINITY NAN I complex
     t scratch begin end lane width slot first last part shared all_shared own report
     unit strip panel tile sums block line lanes lines packed packing to from row fresh split
-    turned strip_begin strip_end panel_begin panel_end value valid point low high left kept
+    turned strip_begin strip_end panel_begin panel_end value valid point low high left kept copied
     plane run
     steps step""".split()
 )

@@ -6,7 +6,7 @@ can be the lanes. Candidates are compared by an estimate of cycles; the figures 
 measured on a core with two 512-bit multipliers, and only their ratios matter.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from math import ceil, prod
@@ -17,6 +17,8 @@ from graphc.kernel import Axis, Contraction, InRange
 from graphc.sizes import Int, Symbol, coefficient, product, symbols
 
 LATENCY = 4  # cycles until a sum can be added to again
+FAR_LOAD = 2.0  # cycles for a vector from the second-level cache
+MASKING = 3.0  # cycles to find out which lanes exist
 DEEP = 512  # depth from which it is cut, so that packed panels stay in the caches
 BLOCK = 256  # depth of one cut
 PANEL_BYTES = 256 * 1024  # a matrix read in place should stay in the second-level cache
@@ -164,6 +166,10 @@ class Sides:
     @property
     def depth(self) -> int:
         return prod(estimated(axis) for axis in self.nest.depth)
+
+    @property
+    def depth_pairs(self) -> tuple[tuple[Axis, int], ...]:
+        return tuple((axis, estimated(axis)) for axis in self.nest.depth)
 
     @property
     def known(self) -> bool:
@@ -382,13 +388,17 @@ def _vector_plan(
     batch = prod(estimated(axis) for axis in sides.nest.batch)
     whole = max(lanes.size // width, 1)
     load = 1.5 if direct else 1.0
-    masked = 1.0 if direct and sides.lane.masked else 0.0
+    masked = MASKING if direct and sides.lane.masked else 0.0
+    stream = 0.0
+    if not direct and lanes.size * min(depth, BLOCK) * 4 > STRIP_BYTES:
+        stream = FAR_LOAD
     done = _done(sides) if direct and sides.lane.masked else 1.0
     inner = fixed(lanes.axes[-1])
     cycles = 0.0
     for size, strips in ((lines.size, _total(lines)),) if packed else lines.sizes:
         for vectors, panels in _vector_counts(lanes, width, whole, inner):
-            step = max(size * vectors / 2, (size + vectors * load) / 2, LATENCY) + masked
+            loads = max((size + vectors * load) / 2, vectors * stream)
+            step = max(size * vectors / 2, loads, LATENCY) + masked
             cycles += strips * panels * (step * depth * done + 20 + size * vectors)
     if direct and _span(sides.lane, sides.nest.depth) * 4 > PANEL_BYTES and _total(lines) > 2:
         cycles *= 1.5
@@ -397,7 +407,7 @@ def _vector_plan(
     if lanes.size * min(depth, BLOCK) * 4 > PANEL_IN_CACHE:
         cycles *= 1.15
     if not packed and _total(lanes) > 2:
-        if lines.size * depth * 4 > STRIP_BYTES:
+        if _distinct(sides.line, (*lines.pairs, *sides.depth_pairs)) * 4 > STRIP_BYTES:
             cycles *= 1.12
         if any(_aliases(sides.line.stride(axis.name)) for axis, step in lines.pairs if step > 8):
             cycles *= 1.3
@@ -480,6 +490,18 @@ def _span(side: Operand, axes: Sequence[Axis]) -> int:
     """Elements between the first and the last that a panel reads, along the depth."""
     steps = ((side.stride(axis.name), estimated(axis)) for axis in axes)
     return sum(abs(s if isinstance(s, int) else 4096) * (n - 1) for s, n in steps if s is not None)
+
+
+def _distinct(side: Operand, steps: Iterable[tuple[Axis, int]]) -> int:
+    """About how many elements an operand has at some steps of axes: windows share theirs."""
+    strides = [(side.stride(axis.name), count) for axis, count in steps if count > 1]
+    known = sorted((abs(s), count) for s, count in strides if isinstance(s, int) and s != 0)
+    elements = span = 1
+    for stride, count in known:
+        longer = stride * (count - 1) + span
+        elements = elements * count if stride >= span else elements * longer // span
+        span = longer
+    return elements
 
 
 def _aliases(stride: Int | None) -> bool:
