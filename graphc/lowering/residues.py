@@ -4,6 +4,9 @@ The gradient of a convolution with stride ``s`` sums ``g[(y - k) / s] * w[k]`` o
 which ``s`` divides ``y - k``. Which ``k`` these are depends on ``y % s`` alone: so the results fall
 into ``s`` classes for each dimension, and each class is a contraction without gaps over its share
 of the ``k``. A class may have no share: its sums are empty.
+
+The other way round, the gradient for a weight of each channel by itself sums ``g[y] * x[s*y + k]``.
+Cut by ``k % s``, each class reads every ``s``-th element of ``x``: a row of its own once copied.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +27,8 @@ from graphc.kernel import (
     Ref,
     Statement,
 )
-from graphc.sizes import Int, Symbol
+from graphc.lowering.schedule import extent_of
+from graphc.sizes import Int, Symbol, coefficient
 
 MOST_CLASSES = 16  # each is a nest of its own
 
@@ -67,7 +71,29 @@ def residue_classes(nest: Contraction) -> list[Class]:
         if len(longer) > MOST_CLASSES:
             break
         classes = longer
+    for axis, stride in _strides_of_sums(nest):
+        if len(classes) * stride <= MOST_CLASSES:
+            firsts = [_from(axis, first, stride) for first in range(stride)]
+            classes = [{**known, axis.name: steps} for known in classes for steps in firsts]
     return list(classes)
+
+
+def _strides_of_sums(nest: Contraction) -> Iterator[tuple[Axis, int]]:
+    """A result axis along memory that a sum walks with a stride, and that stride.
+
+    Only for products of a vector and windows: tiles of lines and lanes need no long rows.
+    """
+    if extent_of(nest.rows) != 1 and extent_of(nest.cols) != 1:
+        return
+    for expr in (nest.lhs, nest.rhs):
+        if not isinstance(expr, Load):
+            continue
+        steps = [coefficient(expr.index, axis.name) for axis in nest.depth]
+        stride = min((s for s in steps if isinstance(s, int) and s != 0), default=1)
+        for axis in (*nest.rows, *nest.cols):
+            windows = isinstance(axis.extent, int) and axis.extent > stride > 1
+            if windows and coefficient(expr.index, axis.name) == 1:
+                yield axis, stride
 
 
 def _ties(nest: Contraction) -> Iterator[_Tie]:

@@ -106,13 +106,17 @@ def _contract_role(node: Node) -> Role:
     if found.size(found.depth) == 1:
         return Role.INLINE
     if found.size(found.rows) == 1 or found.size(found.cols) == 1:
-        slides = node.dtype.is_floating_point and any(_slides(x) for x in node.inputs)
-        return Role.CONTRACT if slides else Role.REDUCE
+        operands = zip(node.inputs, node.attrs["spec"].split("->")[0].split(","), strict=True)
+        slides = any(_slides(x, [letter in found.depth for letter in text]) for x, text in operands)
+        return Role.CONTRACT if slides and node.dtype.is_floating_point else Role.REDUCE
     return Role.CONTRACT
 
 
-def _slides(operand: Node) -> bool:
-    """Whether an operand shows overlapping windows that begin at neighbouring places in memory."""
+def _slides(operand: Node, summed: list[bool]) -> bool:
+    """Whether an operand shows overlapping windows that begin at neighbouring places in memory.
+
+    Those of a sum over their places (``summed``) may begin anywhere.
+    """
     shape = operand.shape
     if not all(isinstance(size, int) for size in shape):
         return False
@@ -126,8 +130,9 @@ def _slides(operand: Node) -> bool:
         along = along.terms[0][0].numerator  # only every few places hold an element
     if not isinstance(along, IntExpr) or len(along.terms) < 2:
         return False
-    steps = (coefficient(along, f"a{d}") for d in range(len(shape)))
-    return next((step for step in steps if step != 0), None) == 1  # places stand before windows
+    steps = ((coefficient(along, f"a{d}"), summed[d]) for d in range(len(shape)))
+    step, free = next((pair for pair in steps if pair[0] != 0), (None, False))
+    return step == 1 or free  # the first axis that moves is that of places, not of windows
 
 
 def _writes_one(node: Node) -> bool:

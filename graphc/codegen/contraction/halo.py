@@ -1,5 +1,8 @@
 """Masks removed: a copy of an operand with zeros around it (the padding of a convolution).
 
+Rows of which every few elements are read (a class of the windows of a strided convolution) are
+gathered on the way.
+
 Where a convolution had strides, its gradient reads every few places and zeros between them
 (``Divisible``): the copy holds those zeros too.
 """
@@ -11,6 +14,7 @@ from graphc.codegen.contraction.operands import Operand, fixed
 from graphc.kernel import Axis, Divisible, InRange, Load
 from graphc.sizes import FloorDiv, Int, IntExpr, bounds, coefficient, substitute, symbol, symbols
 
+MOST_STRIDE = 4  # between the elements of a row
 MOST_BYTES = 64 * 1024 * 1024  # of the copy
 
 
@@ -54,7 +58,7 @@ def halo(of: Operand, of_each: frozenset[str] = frozenset()) -> Halo | None:
     own. The other axes number the planes, but for those in ``of_each``.
     """
     load = of.load
-    if load is None or not load.mask:
+    if load is None:
         return None
     index, steps = _without_division(load)
     dims: list[Padded] = []
@@ -68,10 +72,31 @@ def halo(of: Operand, of_each: frozenset[str] = frozenset()) -> Halo | None:
             return None
         taken |= names
         dims.append(dim)
+    dims += _gathered(of, index, taken)
     dims.sort(key=lambda dim: -dim.stride)
-    if steps or not dims or dims[-1].stride != 1:
+    if steps or not dims or dims[-1].stride > MOST_STRIDE:
         return None  # its rows do not run through memory
     return _copy(of, load, index, taken, dims, of_each)
+
+
+def _gathered(of: Operand, index: Int, taken: set[str]) -> list[Padded]:
+    """Rows that nothing bounds, where every few elements are read: side by side in the copy."""
+    strides = {axis.name: coefficient(index, axis.name) for axis in of.axes}
+    moving = {name: s for name, s in strides.items() if s != 0}
+    if not all(isinstance(s, int) and s > 0 for s in moving.values()):
+        return []
+    least = min((s for s in moving.values() if isinstance(s, int)), default=1)
+    along = [axis for axis in of.axes if moving.get(axis.name) == least]
+    if not 1 < least <= MOST_STRIDE or taken & {axis.name for axis in along}:
+        return []
+    if any(fixed(axis) is None for axis in along):
+        return []
+    taken |= {axis.name for axis in along}
+    size = sum((fixed(axis) or 0) - 1 for axis in along) + 1
+    place: Int = 0
+    for axis in along:
+        place = place + axis.index
+    return [Padded(place, 0, size, size, 1, least)]
 
 
 def _without_division(load: Load) -> tuple[Int, dict[Int, tuple[int, str]]]:

@@ -211,4 +211,5 @@ def halo_view(frame: Frame, of: Halo, start: str) -> HaloView:
         before=-last.low,
         valid=-(-last.limit // last.step),
         step=last.step,
+        stride=last.stride,
     )

@@ -101,7 +101,8 @@ class HaloView:
     size: int
     before: int
     valid: int
-    step: int
+    step: int  # between the elements of a row, in the copy
+    stride: int  # and in the original
 
 
 @dataclass(frozen=True)
