@@ -60,7 +60,7 @@ class Storage:
         users = self.graph.users[node]
         if any(self.accesses.role(u) in WHOLE for u in users):
             return f"read from memory by {users[0].op.name}"
-        outside = [u for u in users if not self._inside(node, u)]
+        outside = [u for u in users if not self._inside(node, u) or self._leads_on(u)]
         if not outside:
             return ""
         if kind is not Role.INLINE:
@@ -169,18 +169,20 @@ class Storage:
         if not node.inputs:
             return False
         return any(
-            self.accesses.role(u) is Role.CONTRACT
-            or (isinstance(u.op.lower, IndexMap) and self._reaches_contraction(u))
+            self.accesses.role(u) is Role.CONTRACT or self._leads_on(u)
             for u in self.graph.users[node]
         )
+
+    def _leads_on(self, user: Node) -> bool:
+        """Whether a user is a view through which a contraction reads: it is never stored itself."""
+        return isinstance(user.op.lower, IndexMap) and self._reaches_contraction(user)
 
     def _reaches_contraction(self, node: Node) -> bool:
         if node in self.forced or len(node.inputs) != 1:
             return False
         if node not in self._reaching:
             self._reaching[node] = any(
-                self.accesses.role(u) is Role.CONTRACT
-                or (isinstance(u.op.lower, IndexMap) and self._reaches_contraction(u))
+                self.accesses.role(u) is Role.CONTRACT or self._leads_on(u)
                 for u in self.graph.users[node]
             )
         return self._reaching[node]
