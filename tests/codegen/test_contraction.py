@@ -361,6 +361,7 @@ GOLDENS = {
     "product_in_blocks": matmul(300, 500, 1024),
     "convolution": convolution(64, 6, (14, 14), 16, (5, 5)),
     "convolution_padded": convolution(8, 64, (56, 56), 64, (3, 3), padding=1),
+    "convolution_by_channel": convolution(1, 32, (7, 7), 32, (3, 3), padding=1, groups=32),
     "input_gradient": input_gradient(64, 6, (14, 14), 16, 5),
     "weight_gradient": weight_gradient(64, 1, (32, 32), 6, 5),
 }

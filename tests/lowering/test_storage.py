@@ -1,6 +1,9 @@
 """Which values get memory: as few bytes as the nests that compute them again need."""
 
+from typing import Any
+
 from graphc.ir import Node
+from graphc.kernel import Contraction, Load
 from graphc.lowering import Lowered
 from tests.lowering.lowered_programs import check, graph_of, row
 
@@ -32,3 +35,21 @@ def test_two_reductions_are_kept_as_the_one_value_made_of_them() -> None:
         return row.sum((x - scale) * h, dims=(0,), keepdim=False)
 
     assert kept(check(graph_of(build, (64, 64), (64, 64)))) == ["f32[64, 1]"]
+
+
+def test_what_a_convolution_reads_is_stored_where_its_reductions_are() -> None:
+    """Normalised and padded values are not computed again for every window that shows them."""
+
+    def build(x: Node, w: Node) -> Any:
+        mean = row.mean(x, dims=(0, 2, 3), keepdim=True)
+        shown = row.relu(x - mean)
+        y = row.convolution(shown, w, stride=(1, 1), padding=(1, 1), dilation=(1, 1), groups=1)
+        return y, row.le(shown, 0.5)
+
+    lowered = check(graph_of(build, (2, 3, 6, 6), (4, 3, 3, 3)))
+    nests = [n for launch in lowered.program.launches() for n in launch.kernel.nests]
+    (contraction,) = (n for n in nests if isinstance(n, Contraction))
+    assert isinstance(contraction.lhs, Load)
+    assert isinstance(contraction.rhs, Load)
+    assert not contraction.lhs_body
+    assert not contraction.rhs_body
