@@ -18,6 +18,9 @@ from graphc.sizes import Int, Symbol, coefficient, product, symbols
 
 LATENCY = 4  # cycles until a sum can be added to again
 FAR_LOAD = 2.0  # cycles for a vector from the second-level cache
+FAR_ELEMENTS = 256 * 1024  # of an operand that the second-level cache does not hold
+LONG_PIECE = 512  # elements from which a piece of memory is fetched ahead
+FAR_PIECE = 250.0  # cycles to wait for a shorter one
 MASKING = 3.0  # cycles to find out which lanes exist
 DEEP = 512  # depth from which it is cut, so that packed panels stay in the caches
 BLOCK = 256  # depth of one cut
@@ -411,6 +414,8 @@ def _vector_plan(
             cycles *= 1.12
         if any(_aliases(sides.line.stride(axis.name)) for axis, step in lines.pairs if step > 8):
             cycles *= 1.3
+    if not packed:
+        cycles += _total(lines) * _total(lanes) * _far_pieces(sides, lines) * FAR_PIECE
     if not direct:
         along = lanes.axes[-1]
         cycles += _total(lanes) * lanes.size * depth * pack_cost(sides.lane, along, sides.nest)
@@ -502,6 +507,28 @@ def _distinct(side: Operand, steps: Iterable[tuple[Axis, int]]) -> int:
         elements = elements * count if stride >= span else elements * longer // span
         span = longer
     return elements
+
+
+def _far_pieces(sides: Sides, lines: Tiling) -> int:
+    """Short pieces of memory that a strip of lines lies in, if they come from far away.
+
+    Nothing fetches them ahead, unless the whole depth is a walk with one stride. Windows that
+    overlap have just been read by the strip before.
+    """
+    every = (*((axis, estimated(axis)) for axis in sides.line_axes), *sides.depth_pairs)
+    elements = _distinct(sides.line, every)
+    overlap = elements < prod(count for _, count in every)
+    if len(sides.nest.depth) < 2 or elements <= FAR_ELEMENTS or overlap:
+        return 0
+    steps = (*lines.pairs, *sides.depth_pairs)
+    strides = [(sides.line.stride(axis.name), count) for axis, count in steps if count > 1]
+    span, pieces = 1, 1
+    for stride, count in sorted((abs(s), n) for s, n in strides if isinstance(s, int) and s != 0):
+        if stride <= 2 * span:
+            span += stride * (count - 1)
+        else:
+            pieces *= count
+    return pieces if span < LONG_PIECE else 0
 
 
 def _aliases(stride: Int | None) -> bool:
