@@ -45,6 +45,9 @@ _LIBRARIES = tuple(
 )
 _REFLECTION = {"getattr", "hasattr", "vars", "__dict__", "setattr", "eval", "exec"}
 _NAMED = frozenset(dis.hasname)
+_OF_GLOBALS = frozenset(
+    "LOAD_GLOBAL LOAD_NAME LOAD_FROM_DICT_OR_GLOBALS STORE_GLOBAL STORE_NAME DELETE_GLOBAL".split()
+)
 _OPTIMIZER = {"param_groups", "state"}  # attributes that are looked at apart from the others
 _STEPS = ("step", "update")  # what subclasses of Optimizer write
 _REMEMBERED = ("_cached", "_inverse_of")  # by transforms; nothing depends on it
@@ -166,6 +169,18 @@ def _read_names(code: types.CodeType) -> frozenset[str]:
         for instruction in dis.get_instructions(each)
         if instruction.opcode in _NAMED and not instruction.opname.startswith(("STORE", "DELETE"))
     )
+
+
+@lru_cache(maxsize=4096)
+def _global_names(code: types.CodeType) -> tuple[str, ...]:
+    """Names of globals that code reads or assigns; an attribute of the same name is none."""
+    names = (
+        instruction.argval
+        for each in _codes(code)
+        for instruction in dis.get_instructions(each)
+        if instruction.opname in _OF_GLOBALS
+    )
+    return tuple(dict.fromkeys(names))
 
 
 def _collect_words(value: Any, words: set[str], seen: set[int]) -> None:
@@ -363,7 +378,7 @@ def _visit_function(function: types.FunctionType, path: str, text: str, found: S
     if not _own_code(function):
         return
     scope = function.__globals__
-    mentioned = dict.fromkeys(n for code in _codes(function.__code__) for n in code.co_names)
+    mentioned = _global_names(function.__code__)
     kept = tuple(n for n in mentioned if not isinstance(scope.get(n), types.ModuleType))
     found.places.append(Place(scope, "", {n: scope[n] for n in kept if n in scope}, kept))
     for name in mentioned:

@@ -159,6 +159,23 @@ def test_globals(module_globals: Any) -> None:
     ]
 
 
+def test_a_global_by_the_name_of_an_attribute(module_globals: Any) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.SCALE = 3
+
+        def forward(self, x: Any) -> Any:
+            return x * self.SCALE
+
+    net = Scaled()
+    f = torch.compile(lambda x: net(x))
+    for value in (2, 5):
+        module_globals["SCALE"] = value
+        assert_same(f(r(3)), r(3) * 3)
+    assert reasons(f) == ["first call"]
+
+
 def test_closures_and_defaults() -> None:
     n = 2
     w = torch.ones(3)
