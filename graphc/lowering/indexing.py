@@ -1,7 +1,6 @@
 """Index arithmetic of whole tensors: linear positions, simplified conditions, splitting of axes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import reduce
 from math import gcd
 
 from graphc.kernel import Condition, Divisible, InRange
@@ -142,7 +141,7 @@ def _lightest(condition: Condition) -> Condition:
     index, limit = condition.index, condition.limit if isinstance(condition, InRange) else None
     if isinstance(index, int) or not isinstance(limit, int):
         return condition
-    shared = reduce(gcd, (factor for _, factor in index.terms))
+    shared = gcd(*(factor for _, factor in index.terms))  # never negative
     if shared == 1:
         return condition
     rest = index.const % shared

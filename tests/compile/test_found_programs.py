@@ -116,3 +116,19 @@ def test_values_of_two_phases_of_a_kernel_are_told_apart() -> None:
             return [graphc.stack(norms), graphc.stack(norms).norm()]
 
         same(program, *sizes)
+
+
+def test_one_row_of_a_tensor_turned_round() -> None:
+    def program(x: Any) -> Any:
+        y = (x * 1).flip(0)
+        parts = [y[0], y[1:], y[:, ::2].flip(1)[1], x.flip(1)[::2, :3]]
+        sums = [(p * (graphc.arange(float(p.numel())).reshape(p.shape) + 1)).sum() for p in parts]
+        return [graphc.autograd.grad(total, x, retain_graph=True)[0] for total in sums]
+
+    for shape in ((3, 4), (5, 7)):
+        values = graphc.arange(float(np.prod(shape))).reshape(shape)
+        expected = program(values.clone().requires_grad_())
+        found = graphc.compile(program)(values.clone().requires_grad_())
+        for a, b in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(a, b)
+            assert a.abs().sum() > 0
