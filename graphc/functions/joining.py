@@ -95,11 +95,13 @@ def cat(tensors: list[Tensor], dim: int = 0) -> Tensor:
         if not x.ndim:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
     rank = max(x.ndim for x in tensors)
-    # PyTorch has always let shape (0,) pass among tensors of any rank.
-    kept = [x for x in tensors if x.ndim == rank or tuple(x.shape) != (0,)]
     dtype = common_dtype(tensors)
-    axis = normalise_dim(dim, kept[0].ndim)
-    return apply(OPS["cat"], [cast(x, dtype) for x in kept], {"dim": axis})
+    axis = normalise_dim(dim, rank)
+    # PyTorch has always let shape (0,) pass among tensors of any rank.
+    shape = next(tuple(x.shape) for x in tensors if x.ndim == rank)
+    nothing = (*shape[:axis], 0, *shape[axis + 1 :])
+    parts = [reshaped(x, nothing) if tuple(x.shape) == (0,) else x for x in tensors]
+    return apply(OPS["cat"], [cast(x, dtype) for x in parts], {"dim": axis})
 
 
 @_join("stack", takes_dim=True)

@@ -193,15 +193,24 @@ class Grouping:
         self.groups.remove(second)
         for node in second.cores:
             self.group[node] = first
-        for node, home in self.home.items():
-            if home.group is second:
-                self.home[node] = replace(home, group=first)
+        for node, home in list(self.home.items()):
+            if home.group is first or home.group is second:
+                if self._at_one_place(node, first):
+                    self.home[node] = replace(home, group=first)
+                else:
+                    del self.home[node]
         first.ancestors = (first.ancestors | second.ancestors) - {first, second}
         for other in self.groups:
             if first in other.ancestors or second in other.ancestors:
                 other.ancestors.discard(second)
                 other.ancestors |= {first, *first.ancestors}
         return first
+
+    def _at_one_place(self, node: Node, group: Group) -> bool:
+        """Whether a value reads all results of a group at the same row."""
+        reads = self.accesses.of(node).reads
+        mine = [(n, i) for n, i in reads if self.group.get(n) is group]
+        return len({linear(index, read.shape) for read, index in mine}) == 1
 
     def _sibling(
         self, sweep: Sweep, reads: Iterable[tuple[Node, Index]], needed: set[Group]

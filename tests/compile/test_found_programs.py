@@ -132,3 +132,24 @@ def test_one_row_of_a_tensor_turned_round() -> None:
         for a, b in zip(expected, found, strict=True):
             np.testing.assert_array_equal(a, b)
             assert a.abs().sum() > 0
+
+
+def test_reductions_that_meet_at_one_row_here_and_at_others_there() -> None:
+    """One nest for both serves the quotient; the product needs another row of each."""
+
+    def program(x: Any, y: Any) -> Any:
+        scores, total = x.log_softmax(0), y.sum(0)
+        return [scores.flatten()[:, None] * total, total / scores]
+
+    same(program, (3, 3), (2, 3))
+
+
+def test_joining_with_nothing_stays_on_the_tape() -> None:
+    """Shape (0,) passes among tensors of any rank."""
+    nothing = graphc.zeros(0, requires_grad=True)
+    for call in (graphc.cat, graphc.compile(graphc.cat)):
+        joined = call([nothing, graphc.ones(2, 3)], 1)
+        assert joined.shape == (2, 3)
+        joined.sum().backward()
+        assert nothing.grad.shape == (0,)
+        nothing.grad = None
