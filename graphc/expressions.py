@@ -3,6 +3,7 @@
 They are the part of :mod:`graphc.kernel` that rows of operations are written with.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Union
@@ -94,6 +95,32 @@ class Masked:
 
 
 Expr = Union[Const, Ref, Load, Position, Call, Masked]
+
+
+def parts(expr: Expr) -> tuple[Expr, ...]:
+    """The expressions directly inside an expression."""
+    if isinstance(expr, Call):
+        return expr.args
+    return (expr.value, expr.other) if isinstance(expr, Masked) else ()
+
+
+def within(expr: Expr) -> Iterator[Expr]:
+    """An expression and all that are inside of it, each as often as it is met."""
+    yield expr
+    for part in parts(expr):
+        yield from within(part)
+
+
+def distinct(roots: Iterable[Expr]) -> Iterator[Expr]:
+    """The same of several expressions, each object once however many paths lead to it."""
+    seen: set[int] = set()
+    pending = list(roots)
+    while pending:
+        expr = pending.pop()
+        if id(expr) not in seen:
+            seen.add(id(expr))
+            yield expr
+            pending += parts(expr)
 
 
 class Combine(Enum):

@@ -133,6 +133,10 @@ class Contract:
     """The generalised matrix product ``contract(a, b, spec='mk,kn->mn')``."""
 
 
+PURE = (Scalar, IndexMap, Reduce, Generate, Contract)
+"""Lowerings of values that follow from the operands alone, whatever these hold."""
+
+
 @dataclass(frozen=True)
 class Gather:
     """``rule(index, *types, **attrs) -> (index into the indices, dim)``.

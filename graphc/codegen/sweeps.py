@@ -13,6 +13,7 @@ from graphc.codegen.loops import real, steps
 from graphc.codegen.placement import mentioned, read_by
 from graphc.codegen.statements import EXTREMES, POSITIONS, best_of, computed
 from graphc.dtypes import dtype, float32, float64, int32, int64
+from graphc.expressions import parts, within
 from graphc.kernel import (
     Axis,
     Call,
@@ -174,7 +175,7 @@ def _shared(first: Phase, second: Phase) -> list[Expr]:
                 if value.dtype in (float32, float64) and value not in found:
                     found.append(value)
                 continue
-            pending.extend(_parts(expr))
+            pending.extend(parts(expr))
     return found
 
 
@@ -188,7 +189,7 @@ class _Meaning:
         self.size = 0
         for statement in phase.body:
             self.roots.append(statement.expr)
-            self.size += sum(1 for _ in _within(statement.expr))
+            self.size += sum(1 for _ in within(statement.expr))
             if isinstance(statement, Let):
                 self._values[statement.name] = self.of(statement.expr)
         self.roots += [reduction.expr for reduction in phase.reductions]
@@ -199,40 +200,28 @@ class _Meaning:
             if isinstance(expr, Ref):
                 self._known[expr] = self._values.get(expr.name, expr)
             else:
-                self._known[expr] = _with_parts(expr, [self.of(part) for part in _parts(expr)])
+                self._known[expr] = _with_parts(expr, [self.of(part) for part in parts(expr)])
         return self._known[expr]
 
     def computed(self) -> Iterator[Expr]:
         for root in self.roots:
-            yield from _within(root)
+            yield from within(root)
 
 
-def _parts(expr: Expr) -> tuple[Expr, ...]:
+def _with_parts(expr: Expr, changed: Sequence[Expr]) -> Expr:
     if isinstance(expr, Call):
-        return expr.args
-    return (expr.value, expr.other) if isinstance(expr, Masked) else ()
-
-
-def _with_parts(expr: Expr, parts: Sequence[Expr]) -> Expr:
-    if isinstance(expr, Call):
-        return replace(expr, args=tuple(parts))
-    return replace(expr, value=parts[0], other=parts[1]) if isinstance(expr, Masked) else expr
-
-
-def _within(expr: Expr) -> Iterator[Expr]:
-    yield expr
-    for part in _parts(expr):
-        yield from _within(part)
+        return replace(expr, args=tuple(changed))
+    return replace(expr, value=changed[0], other=changed[1]) if isinstance(expr, Masked) else expr
 
 
 def _is_expensive(expr: Expr) -> bool:
     """Whether computing a value costs more than writing it to the cache and reading it."""
-    functions = (f for e in _within(expr) if isinstance(e, Call) for f in _FUNCTION.findall(e.text))
+    functions = (f for e in within(expr) if isinstance(e, Call) for f in _FUNCTION.findall(e.text))
     return any(function not in _CHEAP for function in functions)
 
 
 def _loaded(expr: Expr) -> set[str]:
-    return {part.buffer for part in _within(expr) if isinstance(part, Load)}
+    return {part.buffer for part in within(expr) if isinstance(part, Load)}
 
 
 def _fresh(stem: str, names: set[str]) -> str:
@@ -277,7 +266,7 @@ def _replacing(phase: Phase, value: Expr, ref: Ref) -> Phase:
     def change(expr: Expr) -> Expr:
         if not isinstance(expr, Ref) and meaning.of(expr) == value:
             return ref
-        return _with_parts(expr, [change(part) for part in _parts(expr)])
+        return _with_parts(expr, [change(part) for part in parts(expr)])
 
     return replace(
         phase,

@@ -61,8 +61,7 @@ class Stages:
     """Every stage of a compilation, for reading: graphs by pass, then the sources."""
 
     traced: Graph
-    sources: Mapping[str, str] = field(default_factory=dict)
-    explanation: Explanation | None = None
+    blueprint: Blueprint = field(init=False, repr=False)
     seconds: dict[str, float] = field(default_factory=dict)
     cached: bool = False
 
@@ -72,6 +71,11 @@ class Stages:
         found: dict[str, Graph] = {}
         run_pipeline(self.traced, dump=found.__setitem__)
         return found
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The text of each file that the C compiler reads."""
+        return {unit.filename: unit.text for unit in self.blueprint.source.units}
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -85,35 +89,33 @@ class Stages:
         folder.mkdir(parents=True, exist_ok=True)
         for i, (name, graph) in enumerate(self.graphs.items()):
             (folder / f"{i + 1:02d}_{name}.ir").write_text(f"{graph}\n")
-        if self.explanation is not None:
-            number = len(self.graphs) + 1
-            (folder / f"{number:02d}_kernels.txt").write_text(f"{self.explanation}\n")
+        number = len(self.graphs) + 1
+        (folder / f"{number:02d}_kernels.txt").write_text(f"{self.blueprint.explanation}\n")
         for name, source in self.sources.items():
             (folder / name).write_text(source)
 
 
-def blueprint(graph: Graph, stages: Stages) -> Blueprint:
-    """What the graph becomes: read back if some process made it before.
+def blueprint(stages: Stages) -> Blueprint:
+    """What the traced graph becomes: read back if some process made it before.
 
     Raises GraphError for what cannot be compiled, CompilerNotFound.
     """
     dialect = target_dialect()
     with stages.timed("look up"):
-        key = _key(graph, dialect)
+        key = _key(stages.traced, dialect)
         found = None if key is None else _recalled(key)
     if found is None:
-        found = _drawn(graph, dialect, stages)
+        found = _drawn(dialect, stages)
         if key is not None:
             _keep(key, found)
-    stages.sources = {unit.filename: unit.text for unit in found.source.units}
-    stages.explanation = found.explanation
+    stages.blueprint = found
     return found
 
 
-def _drawn(graph: Graph, dialect: Dialect, stages: Stages) -> Blueprint:
+def _drawn(dialect: Dialect, stages: Stages) -> Blueprint:
     graphs: dict[str, Graph] = {}
     with stages.timed("passes"):
-        final = run_pipeline(graph, dump=graphs.__setitem__, verify=config.VERIFY.value)
+        final = run_pipeline(stages.traced, dump=graphs.__setitem__, verify=config.VERIFY.value)
     stages.graphs = graphs
     with stages.timed("lower"):
         lowered = lower(final, threads=config.get_num_threads())

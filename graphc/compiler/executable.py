@@ -33,8 +33,7 @@ class Executable:
 
     def __init__(self, graph: Graph, progress: Callable[..., None] | None = None) -> None:
         self.stages = Stages(graph)
-        made = blueprint(graph, self.stages)
-        self.blueprint = made
+        self.blueprint = made = blueprint(self.stages)
         source = made.source
         with self.stages.timed("build"):
             built = build_program(

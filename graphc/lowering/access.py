@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from graphc.ir import Gather, Graph, Node, Scalar, Scatter
+from graphc.ir import Contract, Gather, Graph, Node, Scalar, Scatter
 from graphc.kernel import Expr, Ref
 from graphc.lowering.elements import Elements, Guard, broadcast_index
 from graphc.lowering.indexing import Index
-from graphc.lowering.roles import Role, Sweep, only_view, role, sweep_of
+from graphc.lowering.roles import Role, Sweep, letters, only_view, role, sweep_of
 from graphc.sizes import Int, symbol
 
 MOST_EVALUATIONS = 512  # values computed for one element of a value that is not stored
@@ -143,6 +143,15 @@ def operations(node: Node) -> int:
     if isinstance(lower, Scalar):
         return lower.cost
     return 4 if isinstance(lower, (Gather, Scatter)) else 0
+
+
+def work(node: Node) -> int:
+    """Scalar operations for all elements of a node, its inputs not counted."""
+    if isinstance(node.op.lower, Contract):
+        return 2 * count(tuple(letters(node).extents.values()))
+    if role(node) is Role.INLINE:
+        return operations(node) * count(node.shape)
+    return count(node.inputs[0].shape) if node.inputs else 0
 
 
 def count(values: tuple[Int, ...]) -> int:

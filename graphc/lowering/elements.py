@@ -321,12 +321,3 @@ def in_conditions(conditions: Guard) -> tuple[Int, ...]:
         found.append(condition.index)
         found.append(condition.by if hasattr(condition, "by") else condition.limit)
     return tuple(found)
-
-
-def parts(expr: Expr) -> tuple[Expr, ...]:
-    """The expressions directly inside an expression."""
-    if isinstance(expr, Call):
-        return expr.args
-    if isinstance(expr, Masked):
-        return (expr.value, expr.other)
-    return ()

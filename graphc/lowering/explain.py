@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from graphc.ir import IndexMap, Node
-from graphc.lowering.access import count, operations
+from graphc.lowering.access import count, work
 from graphc.lowering.groups import Group
 from graphc.lowering.plan import Plan
-from graphc.lowering.roles import Role, letters
+from graphc.lowering.roles import Role
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def fused(
             for at, _ in plan.reads(node, group):
                 read[at] = count(at.shape) * at.dtype.itemsize
         for node in inside:
-            flops += _operations(plan, node)
+            flops += work(node)
     return Fused(
         kernel,
         stage,
@@ -124,16 +124,6 @@ def fused(
         written,
         flops,
     )
-
-
-def _operations(plan: Plan, node: Node) -> int:
-    kind = plan.accesses.role(node)
-    if kind is Role.INLINE:
-        return operations(node) * count(node.shape)
-    if kind is Role.CONTRACT or "spec" in node.attrs:
-        found = letters(node)
-        return 2 * count(tuple(found.extents.values()))
-    return count(node.inputs[0].shape) if node.inputs else 0
 
 
 def reaches_window(node: Node) -> bool:

@@ -8,9 +8,8 @@ of every step, which costs more than a step of a small recurrent layer.
 
 from collections.abc import Mapping, Sequence
 
-from graphc.ir import INPUT, Builder, Contract, Generate, Graph, IndexMap, Node, Reduce, Scalar
-from graphc.lowering.access import count, operations, own_axes
-from graphc.lowering.roles import letters
+from graphc.ir import INPUT, PURE, Builder, Contract, Graph, IndexMap, Node, Scalar
+from graphc.lowering.access import count, own_axes, work
 from graphc.sizes import Int, symbols
 
 MOST_BYTES = 1 << 19  # of factors: each thread reads them all, in every step, from its own cache
@@ -31,7 +30,7 @@ def part_of(graph: Graph, carries: int, sequences: int) -> tuple[Graph, int] | N
     if not carries or not graph.inputs[0].shape:
         return None
     batch = graph.inputs[0].shape[0]
-    parts = _parts(batch, _work(graph)) if isinstance(batch, int) else 1
+    parts = _parts(batch, sum(map(work, graph.nodes))) if isinstance(batch, int) else 1
     constants = graph.inputs[carries + sequences :]
     size = sum(count(n.shape) * n.dtype.itemsize for n in constants if _is_factor(n, graph))
     if parts == 1 or size > MOST_BYTES:
@@ -59,19 +58,6 @@ def _is_factor(node: Node, graph: Graph) -> bool:
     )
 
 
-def _work(graph: Graph) -> int:
-    """Scalar operations of a step."""
-    total = 0
-    for node in graph.nodes:
-        if isinstance(node.op.lower, Contract):
-            total += 2 * count(tuple(letters(node).extents.values()))
-        elif isinstance(node.op.lower, Reduce):
-            total += count(node.inputs[0].shape)
-        else:
-            total += operations(node) * count(node.shape)
-    return total
-
-
 def _parts(batch: int, work: int) -> int:
     """Parts of equal size: an even share for as many powers of two as there may be threads."""
     for rows in ENOUGH_ROWS:
@@ -88,7 +74,7 @@ def _is_divided(node: Node, batch: int, divided: Mapping[Node, bool]) -> bool | 
     False: it is whole itself, the same for every part. None: its rows are made of several.
     """
     lower = node.op.lower
-    if not isinstance(lower, (Scalar, IndexMap, Generate, Contract, Reduce)):
+    if not isinstance(lower, PURE):
         return None
     rows = node.shape[:1] == (batch,)
     if not any(divided[x] for x in node.inputs):

@@ -8,8 +8,8 @@ which also shares what the pieces have in common.
 from collections.abc import Iterable, Iterator, Sequence
 from math import gcd
 
+from graphc.expressions import distinct
 from graphc.kernel import Axis, Condition, Expr, InRange, Load, Masked
-from graphc.lowering.elements import parts
 
 SHORTEST = 16  # elements of a piece: full vectors
 MOST = 8  # pieces
@@ -35,15 +35,8 @@ def _ends(condition: Condition, axis: Axis) -> Iterator[int]:
 
 
 def _conditions(values: Iterable[Expr]) -> Iterator[Condition]:
-    seen: set[int] = set()
-    pending = list(values)
-    while pending:
-        expr = pending.pop()
-        if id(expr) in seen:
-            continue
-        seen.add(id(expr))
+    for expr in distinct(values):
         if isinstance(expr, Load):
             yield from expr.mask
         elif isinstance(expr, Masked):
             yield from expr.conditions
-        pending.extend(parts(expr))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from graphc.expressions import within
 from graphc.kernel import (
     Call,
     Condition,
@@ -21,7 +22,7 @@ from graphc.kernel import (
     Statement,
     Store,
 )
-from graphc.lowering.elements import parts, positions
+from graphc.lowering.elements import positions
 from graphc.lowering.indexing import simplified
 from graphc.sizes import Int
 
@@ -105,17 +106,13 @@ def in_contraction(nest: Contraction, change: Change) -> Contraction:
 
 def expr_indices(expr: Expr) -> Iterator[Int]:
     """Every index expression inside an expression."""
-    yield from positions(expr)
-    for part in parts(expr):
-        yield from expr_indices(part)
+    for part in within(expr):
+        yield from positions(part)
 
 
 def expr_loads(expr: Expr) -> Iterator[Load]:
     """Every load inside an expression."""
-    if isinstance(expr, Load):
-        yield expr
-    for part in parts(expr):
-        yield from expr_loads(part)
+    return (part for part in within(expr) if isinstance(part, Load))
 
 
 def phase_exprs(phase: Phase) -> Iterator[Expr]:

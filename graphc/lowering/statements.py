@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from graphc.errors import Location
+from graphc.expressions import distinct, parts
 from graphc.ir import Node
 from graphc.kernel import (
     Call,
@@ -23,7 +24,7 @@ from graphc.kernel import (
     Ref,
     Statement,
 )
-from graphc.lowering.elements import Checked, Elements, parts, positions
+from graphc.lowering.elements import Checked, Elements, positions
 from graphc.sizes import Int, symbols
 
 LONG = 8  # calls inside one another from which a value gets a name of its own
@@ -87,17 +88,10 @@ class Writer:
 
     def pin(self, roots: Iterable[Expr], buffers: set[str]) -> None:
         """Gives names to loads from these buffers, so that they come before all stores."""
-        seen: set[int] = set()
-        pending = list(roots)
-        self._alive += pending
-        while pending:
-            expr = pending.pop()
-            if id(expr) in seen:
-                continue
-            seen.add(id(expr))
-            if isinstance(expr, Load) and expr.buffer in buffers:
-                self._pinned.add(id(expr))
-            pending.extend(parts(expr))
+        alive = list(roots)
+        self._alive += alive
+        loads = (expr for expr in distinct(alive) if isinstance(expr, Load))
+        self._pinned.update(id(load) for load in loads if load.buffer in buffers)
 
     def write(self, roots: Iterable[Expr]) -> list[Expr]:
         """The roots as expressions over names; the statements they need are added."""

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from graphc.ir import (
     CONSTANT,
     OPS,
+    PURE,
     Body,
     Builder,
     Contract,
-    Generate,
     Graph,
     IndexMap,
     Node,
-    Reduce,
-    Scalar,
     bodies_of,
 )
 from graphc.ops.loops import SCAN, SCAN_RESULT
@@ -22,7 +20,6 @@ from graphc.passes.partition import between, extract
 from graphc.sizes import product
 
 FULL_VECTOR = 16  # elements
-_PURE = (Scalar, IndexMap, Reduce, Contract, Generate)
 
 
 def everywhere(run: Callable[[Graph], Graph]) -> Callable[[Graph], Graph]:
@@ -73,7 +70,7 @@ def _hoisted(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | N
     constants = graph.inputs[first:]
     same = dict.fromkeys(constants, True)  # in every step; False: made of no constant at all
     for each in graph.nodes:
-        if isinstance(each.op.lower, _PURE) and all(n in same for n in each.inputs):
+        if isinstance(each.op.lower, PURE) and all(n in same for n in each.inputs):
             same[each] = any(same[n] for n in each.inputs)
     made = between(constants, [n for n in graph.nodes if same.get(n)])
     worth = {n for n in made if same[n] and _is_worth_memory(n, graph)}

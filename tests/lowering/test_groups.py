@@ -8,10 +8,10 @@ import pytest
 
 from graphc import dtypes
 from graphc.autodiff import gradients
+from graphc.expressions import within
 from graphc.ir import Node
 from graphc.kernel import Contraction, Expr, Masked, Nest, Skeleton
 from graphc.lowering import Lowered, lower
-from graphc.lowering.elements import parts
 from graphc.lowering.rewriting import phase_exprs, phase_indices
 from tests.lowering.lowered_programs import F32, arguments, check, full, graph_of, kernel_names, row
 
@@ -25,10 +25,9 @@ def only(lowered: Lowered) -> Any:
 
 def every(nest: Nest) -> Iterator[Expr]:
     """All expressions of a nest, with those inside them."""
-    pending = [expr for phase in nest.phases for expr in phase_exprs(phase)]
-    while pending:
-        yield (expr := pending.pop())
-        pending += parts(expr)
+    for phase in nest.phases:
+        for expr in phase_exprs(phase):
+            yield from within(expr)
 
 
 def softmax(x: Node) -> Node:
