@@ -11,6 +11,7 @@ from graphc.codegen.statements import POSITIONS, Statements, in_parts, with_shar
 from graphc.codegen.sweeps import Array, with_found_positions, with_kept_values
 from graphc.codegen.transposed import Across, across_memory, tile_loops
 from graphc.codegen.views import Collected, NestView, PhaseView
+from graphc.codegen.windows import Windows, filled, kept_windows, window_loops
 from graphc.kernel import Index, Nest, Param, Phase, Skeleton, Statement
 
 SHARED_WORK = 30_000  # scalar operations below which one thread is faster than two
@@ -54,6 +55,10 @@ class NestRenderer:
         if not nest.schedule.serial and has_short_rows(nest):
             columns = Columns(self.statements, self.maker, self.scratch_bytes)
             return "columns", columns.short_rows(nest, serial)
+        if across and sweeps and short:
+            windows = kept_windows(nest, self.maker.taken)
+            if windows is not None:
+                return "nest", self._windows(windows, serial)
         vector = not sweeps or (across and short)
         loops = self.maker.plain(nest.axes) if serial else self.maker.chunked(nest.axes, vector)
         if vector and not nest.schedule.serial:
@@ -64,6 +69,18 @@ class NestRenderer:
         nest, arrays = with_kept_values(with_found_positions(nest), self.maker.taken)
         view = self._rows(nest, loops, unroll=False, vectorise=True)
         return "nest", self._with_arrays(view, arrays)
+
+    def _windows(self, windows: Windows, serial: bool) -> NestView:
+        """Arrays are filled, then read by the windows."""
+        loops, around = window_loops(windows, self.maker, serial)
+        lines = tuple(filled(windows, self.statements))
+        loops = self.maker.vectorised(loops)
+        view = self._rows(windows.nest, loops, unroll=True, vectorise=True)
+        if around == 0:
+            return replace(view, before=(*lines, *view.before))
+        level = view.levels[around - 1]
+        level = replace(level, statements=(*level.statements, *lines))
+        return replace(view, levels=(*view.levels[: around - 1], level, *view.levels[around:]))
 
     def _tiled(self, tiled: Across, serial: bool) -> NestView:
         """A tile is read along its lines, then written along its lanes."""

@@ -41,7 +41,7 @@ def replacing(name: str, value: Int) -> Change:
 def tidy(nest: Nest) -> Nest:
     """Splits, then merges, the parallel axes and those of each phase."""
     nest, small = with_strided_sweeps(nest)
-    nest = straightened(_split(nest))
+    nest = straightened(_split(nest), small)
     nest = small_inside(replace(nest, axes=_real(nest.axes)), small)
     nest = _merged_outer(nest)
     return _relabelled(replace(nest, phases=tuple(_merged_phase(p) for p in nest.phases)))

@@ -25,12 +25,12 @@ from graphc.lowering.buffers import Buffers
 from graphc.lowering.elements import Elements, Guard, rounded
 from graphc.lowering.groups import Group
 from graphc.lowering.indexing import Index, linear, rejoined, unflattened
-from graphc.lowering.pieces import piece_of
+from graphc.lowering.pieces import pieces
 from graphc.lowering.plan import Plan
 from graphc.lowering.roles import Role, Sweep
 from graphc.lowering.schedule import scheduled
 from graphc.lowering.statements import Names, Scope, SiteOf, Writer
-from graphc.sizes import Int, substitute
+from graphc.sizes import Int, substitute, symbols
 
 _LETTERS = "ijklmnopqr"
 _ARGUMENTS = (Combine.ARGMAX, Combine.ARGMIN)
@@ -66,10 +66,24 @@ class Context:
         return Scope({*self.buffers.made, *self.sizes})
 
     def load(self, node: Node, index: Index, guard: Guard) -> Load:
-        return Load(self.buffers.load_from(node), linear(index, node.shape), node.dtype, guard, 0)
+        place = linear(index, node.shape)
+        return Load(
+            self.buffers.load_from(node), place, node.dtype, _telling(guard, place, node), 0
+        )
 
     def from_memory(self, node: Node, group: Group) -> bool:
         return self.plan.accesses.role(node) is Role.LEAF or self.plan.loads(node, group)
+
+
+def _telling(guard: Guard, place: Int, node: Node) -> Guard:
+    """The conditions that tell whether a place exists: those of axes that it moves with.
+
+    In an empty buffer there is no place at all.
+    """
+    if not all(isinstance(size, int) and size > 0 for size in node.shape):
+        return guard
+    moving = {each.name for each in symbols(place)}
+    return tuple(c for c in guard if moving & {each.name for each in symbols(c.index)})
 
 
 # ------------------------------------------------------------------------------------------- maps
@@ -91,10 +105,13 @@ def map_nest(group: Group, context: Context) -> Nest:
     indices = [index] * len(stored)
     elements = Elements(source, scope.indices)
     values = [elements.value(n, index) for n in stored]
-    if axes and (length := piece_of(values, axes[-1])):
-        starts = range(0, count((axes[-1].extent,)), length)
-        axes[-1] = Axis(axes[-1].name, length)
-        places = [(*index[:-1], axes[-1].index + start) for start in starts]
+    cut = pieces(values, axes)
+    if cut is not None:
+        number, length = cut
+        axis = Axis(axes[number].name, length)
+        starts = range(0, count((axes[number].extent,)), length)
+        places = [(*index[:number], axis.index + at, *index[number + 1 :]) for at in starts]
+        axes[number] = axis
         indices = [at for _ in stored for at in places]
         stored = [n for n in stored for _ in places]
         elements = Elements(source, scope.indices)

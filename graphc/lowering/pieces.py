@@ -1,4 +1,4 @@
-"""Values put together from pieces along their last axis (``cat``, sums of pads), piece by piece.
+"""Values put together from pieces along an axis (``cat``, sums of pads), piece by piece.
 
 A loop over all of the axis would compute every piece everywhere and choose: four gates side by side
 cost four times their work. A loop over one piece computes an element of each and stores them all,
@@ -15,14 +15,27 @@ SHORTEST = 16  # elements of a piece: full vectors
 MOST = 8  # pieces
 
 
-def piece_of(values: Sequence[Expr], axis: Axis) -> int | None:
-    """How long equal pieces of an axis are, if conditions in the values tell several apart."""
+def pieces(values: Sequence[Expr], axes: Sequence[Axis]) -> tuple[int, int] | None:
+    """The number of an axis that conditions cut, and the length of equal pieces of it.
+
+    Pieces of the last axis, along which vectors run, are not short.
+    """
+    conditions = list(_conditions(values))
+    for number in range(len(axes) - 1, -1, -1):
+        shortest = SHORTEST if number == len(axes) - 1 else 1
+        length = _piece(conditions, axes[number])
+        if length is not None and length >= shortest:
+            return number, length
+    return None
+
+
+def _piece(conditions: Iterable[Condition], axis: Axis) -> int | None:
     extent = axis.extent
     if not isinstance(extent, int):
         return None
-    ends = [at for condition in _conditions(values) for at in _ends(condition, axis)]
+    ends = [at for condition in conditions for at in _ends(condition, axis)]
     length = gcd(extent, *(at for at in ends if 0 < at < extent))
-    return length if SHORTEST <= length < extent <= MOST * length else None
+    return length if 0 < length < extent <= MOST * length else None
 
 
 def _ends(condition: Condition, axis: Axis) -> Iterator[int]:

@@ -7,9 +7,12 @@ window with ``(k - m) % t == 0``. Instead of testing every ``m``, the sweep runs
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product as combinations
+from math import prod
 
 from graphc.kernel import (
     Axis,
+    Call,
     Combine,
     Condition,
     Const,
@@ -25,9 +28,10 @@ from graphc.kernel import (
     Ref,
 )
 from graphc.lowering.indexing import rejoined, simplified
-from graphc.lowering.rewriting import Change, in_nest, in_phase
+from graphc.lowering.rewriting import Change, in_expr, in_nest, in_phase, names_in
 from graphc.sizes import Int, coefficient, mod, substitute, symbols
 
+SHORT_SUM = 4  # terms that are written out
 NEUTRAL = {Combine.SUM: 0.0, Combine.MAX: float("-inf"), Combine.MIN: float("inf")}
 
 
@@ -71,10 +75,15 @@ def _neutral_outside(reduction: Reduction, phase: Phase) -> Iterator[Condition]:
         expr = lets[expr.name]
     if neutral is None:
         return
+    while isinstance(expr, Masked):
+        if not isinstance(expr.other, Const) or expr.other.value != neutral:
+            return
+        yield from expr.conditions
+        expr = expr.value
+        while isinstance(expr, Ref) and expr.name in lets:
+            expr = lets[expr.name]
     if isinstance(expr, Load) and expr.other == neutral:
         yield from expr.mask
-    elif isinstance(expr, Masked) and isinstance(expr.other, Const) and expr.other.value == neutral:
-        yield from expr.conditions
 
 
 def _shortened(nest: Nest, at: int, axis: Axis, condition: Divisible) -> tuple[Nest, set[str]]:
@@ -153,20 +162,68 @@ def _replacing(nest: Nest, index: Int) -> Int:
 # ------------------------------------------------------------------------------- after shortening
 
 
-def straightened(nest: Nest) -> Nest:
-    """Reductions over nothing become plain values."""
-    return replace(nest, phases=tuple(_straight(p) for p in nest.phases))
+def straightened(nest: Nest, small: frozenset[str]) -> Nest:
+    """Reductions over nothing become plain values; where a split left small axes, short sums too.
+
+    Then the neighbours of a point can be stored together (see :func:`small_inside`).
+    """
+    split = any(axis.name in small for axis in nest.axes)
+    most = SHORT_SUM if split and len(nest.phases) == 1 else 1
+    taken = names_in(nest)
+    return replace(nest, phases=tuple(_straight(p, most, taken) for p in nest.phases))
 
 
-def _straight(phase: Phase) -> Phase:
-    if phase.axes or not phase.reductions:
+def _straight(phase: Phase, most: int, taken: set[str]) -> Phase:
+    points = _points(phase.axes, most)
+    if not phase.reductions or points is None:
         return phase
     if any(r.combine not in NEUTRAL for r in phase.reductions):
         return phase
-    lets = tuple(Let(r.name, r.expr) for r in phase.reductions)
+    if phase.axes and (phase.body or any(r.combine is not Combine.SUM for r in phase.reductions)):
+        return phase
+    lets = [let for r in phase.reductions for let in _written_out(r, points, taken)]
     return Phase(
         body=(*phase.body, *lets, *phase.finals), stores=(*phase.stores, *phase.final_stores)
     )
+
+
+def _points(axes: tuple[Axis, ...], most: int) -> list[dict[str, Int]] | None:
+    """The points of some axes, if there are so few."""
+    extents = [axis.extent for axis in axes if isinstance(axis.extent, int)]
+    if len(extents) < len(axes) or prod(extents) > most or 0 in extents:
+        return None
+    names = [axis.name for axis in axes]
+    every = combinations(*map(range, extents))
+    return [dict(zip(names, point, strict=True)) for point in every]
+
+
+def _written_out(
+    reduction: Reduction, points: list[dict[str, Int]], taken: set[str]
+) -> Iterator[Let]:
+    """The terms of a short sum, then their sum in order."""
+    terms = [in_expr(reduction.expr, _at(point)) for point in points]
+    if len(terms) > 1:
+        names = [_free(f"{reduction.name}_term{number}", taken) for number in range(len(terms))]
+        yield from (Let(name, term) for name, term in zip(names, terms, strict=True))
+        terms = [Ref(name, reduction.dtype) for name in names]
+    total, *others = terms
+    for term in others:
+        total = Call("({0} + {1})", (total, term), reduction.dtype)
+    yield Let(reduction.name, total)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
+def _at(point: dict[str, Int]) -> Change:
+    def change(index: Int) -> Int:
+        return index if isinstance(index, int) else rejoined(substitute(index, point))
+
+    return change
 
 
 def small_inside(nest: Nest, small: frozenset[str]) -> Nest:

@@ -344,16 +344,13 @@ def _place(x: Any, last_nan: bool = False, **attrs: Any) -> Any:
     if not any(padding):
         return place
     first: Any = 0
-    outside: Any = None
-    begins = _begins(x, tuple(place.shape[2:]), stride, padding)
-    for axis, (begin, k) in enumerate(zip(begins, _along_dims(place, kernel), strict=True)):
+    for axis, begin in enumerate(_begins(x, tuple(place.shape[2:]), stride, padding)):
         d = dilation[axis]
         before = row.maximum(-begin, 0)
         steps = row.floor_divide(before + (d - 1), d) if d != 1 else before
         first = steps * math.prod(kernel[axis + 1 :]) + first
-        here = row.lt(k * d, before)
-        outside = here if outside is None else row.logical_or(outside, here)
-    return row.where(outside, first, place)
+    highest = row.amax(windows, dims=inner, keepdim=False)
+    return row.where(row.eq(highest, _lowest(x.dtype)), first, place)
 
 
 def _max_index(x: Any, **attrs: Any) -> Any:

@@ -94,7 +94,7 @@ def test_padding_and_concatenation_of_computed_values() -> None:
     assert len(kernel_names(check(graph_of(build, (3, 4), (3, 2))))) == 1
 
 
-def test_long_pieces_of_equal_length_are_computed_where_they_are_only() -> None:
+def test_pieces_of_equal_length_are_computed_where_they_are_only() -> None:
     def joined(x: Node, y: Node) -> Node:
         return row.cat(row.exp(x), row.tanh(x) * y, row.cat(y, x, dim=1), dim=1)
 
@@ -111,6 +111,13 @@ def test_long_pieces_of_equal_length_are_computed_where_they_are_only() -> None:
     nest = only(check(graph_of(padded, (3, 32), (3, 64))))
     assert [axis.extent for axis in nest.axes] == [3, 32]
     assert len(nest.phases[0].stores) == 3
+
+    def channels(x: Node, y: Node) -> Node:
+        return row.cat(row.exp(x), row.tanh(y), dim=1)
+
+    nest = only(check(graph_of(channels, (2, 6, 5, 4), (2, 3, 5, 4))))
+    assert len(nest.phases[0].stores) == 3  # cut where the channels of both divide
+    assert not any(isinstance(e, Masked) or getattr(e, "mask", ()) for e in every(nest))
 
     for sizes in ((32, 31), (8, 8), (16, 256)):  # unequal, short, many
         nest = only(
