@@ -97,6 +97,11 @@ class Masked:
 Expr = Union[Const, Ref, Load, Position, Call, Masked]
 
 
+def rounding(kind: dtype) -> str:
+    """The text of a ``Call`` that rounds float32 to what a 16-bit dtype can hold."""
+    return f"gc_{kind.short}_to_f32(gc_f32_to_{kind.short}({{0}}))"
+
+
 def parts(expr: Expr) -> tuple[Expr, ...]:
     """The expressions directly inside an expression."""
     if isinstance(expr, Call):

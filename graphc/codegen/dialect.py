@@ -43,6 +43,7 @@ class Dialect:
     index: str = "int64_t"
     vector_bytes: int = 64  # of the vectors that tiles of contractions are planned for
     vector_registers: int = 32
+    bf16_pairs: bool = False  # vectors of bfloat16 are multiplied and summed in pairs
     wide: Mapping[str, str] = field(default_factory=dict)
     reserved: frozenset[str] = frozenset()
     stored: Mapping[str, str] = field(default_factory=lambda: _STORED)
@@ -72,7 +73,7 @@ _C_WORDS = frozenset(
     unit strip panel tile sums block line lanes lines packed packing to from row fresh split
     turned strip_begin strip_end panel_begin panel_end value valid point low high left kept copied
     plane run
-    steps step""".split()
+    steps step pair both other inside""".split()
 )
 _CUDA_WORDS = frozenset(
     """and and_eq bitand bitor class compl constexpr catch decltype delete dynamic_cast explicit

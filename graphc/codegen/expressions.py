@@ -147,6 +147,13 @@ class Expressions:
             return self._choice(expr.conditions, self._arm(expr.value), self._arm(expr.other))
         return self._call(expr)
 
+    def narrowed(self, expr: Expr, kind: dtype) -> str:
+        """An expression as an element of a buffer of ``kind``."""
+        text, widened = self.value(expr), f"gc_{kind.short}_to_f32"
+        if text.startswith(f"{widened}(") and _called(text):
+            return text[len(widened) + 1 : -1]  # it is one already
+        return self.dialect.narrowed(text, kind)
+
     def _position(self, expr: Position) -> str:
         if expr.dtype.short == "i64":
             return self.operand(expr.index)
@@ -188,7 +195,7 @@ class Expressions:
         kind = self.stored.get(store.buffer, store.expr.dtype)
         target = f"{self.identifier(store.buffer)}[{self.integer(store.index)}]"
         if store.combine is None:
-            return f"{target} = {self.dialect.narrowed(self.value(store.expr), kind)};"
+            return f"{target} = {self.narrowed(store.expr, kind)};"
         operator = _ASSIGNMENTS.get(store.combine)
         if operator and self.dialect.scalar(kind) == self.dialect.storage(kind):
             return f"{target} {operator}= {self.value(store.expr)};"

@@ -15,6 +15,7 @@ import numpy as np
 from graphc import dtypes
 from graphc.dtypes import dtype as DType
 from graphc.errors import GraphError
+from graphc.expressions import rounding
 from graphc.ir import (
     CONSTANT,
     Contract,
@@ -292,8 +293,7 @@ def rounded(value: Expr) -> Expr:
     """A value computed in float32 with the precision its 16-bit dtype has in memory."""
     if value.dtype not in _HALVES:
         return value
-    kind = value.dtype.short
-    return Call(f"gc_{kind}_to_f32(gc_f32_to_{kind}({{0}}))", (value,), value.dtype)
+    return Call(rounding(value.dtype), (value,), value.dtype)
 
 
 def to_number(value: bool | int | float, kind: DType) -> bool | int | float:

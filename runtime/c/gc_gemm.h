@@ -152,33 +152,41 @@ GC_LOAD_BETWEEN_PLAIN(f64x4, double)
         gc_transpose_##V(row);                                                                     \
         GC_UNROLL                                                                                  \
         for (int i = 0; i < LANES; i++) gc_store_##V(to + i * to_stride, row[i]);                  \
-    }                                                                                              \
-    /* to[k * to_stride + r] = from[r * from_stride + k] for r < rows <= LANES and k < count.      \
-     * Each k writes LANES elements: those from `rows` on are zeros or will be overwritten by the  \
-     * caller, who goes from the last group of rows to the first and leaves room at the end. */    \
-    GC_FUNCTION void gc_pack_across_##V(const T *restrict from, int64_t from_stride, int rows,     \
-                                        int64_t count, T *restrict to, int64_t to_stride) {        \
-        for (int64_t k = 0; k < count; k += LANES) {                                               \
+    }
+
+/* to[k * to_stride + r] = from[r * from_stride + k] for r < rows <= LANES and k < count. Each k
+ * writes LANES elements: those from `rows` on are zeros or will be overwritten by the caller, who
+ * goes from the last group of rows to the first and leaves room at the end.
+ * Where PER elements of S fill a lane of V, this holds for such groups of elements; `count` and
+ * the strides count elements, and what is missing in the last group is zero. */
+#define GC_DEFINE_PACK_ACROSS(NAME, V, LANES, S, T, PER)                                           \
+    GC_FUNCTION void gc_pack_across_##NAME(const S *restrict from, int64_t from_stride, int rows,  \
+                                           int64_t count, T *restrict to, int64_t to_stride) {     \
+        for (int64_t k = 0; k < count; k += LANES * PER) {                                         \
             const int64_t left = count - k;                                                        \
             gc_##V row[LANES];                                                                     \
-            if (rows == LANES && left >= LANES) {                                                  \
+            if (rows == LANES && left >= LANES * PER) {                                            \
                 GC_UNROLL                                                                          \
-                for (int r = 0; r < LANES; r++) row[r] = gc_load_##V(from + r * from_stride + k);  \
+                for (int r = 0; r < LANES; r++) {                                                  \
+                    row[r] = gc_load_##NAME(from + r * from_stride + k);                           \
+                }                                                                                  \
             } else {                                                                               \
                 GC_UNROLL                                                                          \
                 for (int r = 0; r < LANES; r++) {                                                  \
                     row[r] = (gc_##V){0};                                                          \
                     if (r < rows) {                                                                \
-                        row[r] = left >= LANES                                                     \
-                                     ? gc_load_##V(from + r * from_stride + k)                     \
-                                     : gc_load_between_##V(from + r * from_stride + k, 0, left);   \
+                        row[r] = left >= LANES * PER                                               \
+                                     ? gc_load_##NAME(from + r * from_stride + k)                  \
+                                     : gc_load_between_##NAME(from + r * from_stride + k, 0, left); \
                     }                                                                              \
                 }                                                                                  \
             }                                                                                      \
             gc_transpose_##V(row);                                                                 \
             GC_UNROLL                                                                              \
             for (int i = 0; i < LANES; i++) {                                                      \
-                if (i < left) gc_store_##V(to + (k + i) * to_stride, row[i]);                      \
+                if (i * PER < left) {                                                              \
+                    *(gc_##V##_anywhere *)(to + (k / PER + i) * to_stride) = row[i];               \
+                }                                                                                  \
             }                                                                                      \
         }                                                                                          \
     }
@@ -201,10 +209,16 @@ GC_LOAD_BETWEEN_PLAIN(f64x4, double)
     GC_SHUFFLE(16, a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 
 GC_DEFINE_TRANSPOSE(f32x4, float, 4, 2)
+GC_DEFINE_PACK_ACROSS(f32x4, f32x4, 4, float, float, 1)
 GC_DEFINE_TRANSPOSE(f32x8, float, 8, 3)
+GC_DEFINE_PACK_ACROSS(f32x8, f32x8, 8, float, float, 1)
 GC_DEFINE_TRANSPOSE(f32x16, float, 16, 4)
+GC_DEFINE_PACK_ACROSS(f32x16, f32x16, 16, float, float, 1)
 GC_DEFINE_TRANSPOSE(f64x2, double, 2, 1)
+GC_DEFINE_PACK_ACROSS(f64x2, f64x2, 2, double, double, 1)
 GC_DEFINE_TRANSPOSE(f64x4, double, 4, 2)
+GC_DEFINE_PACK_ACROSS(f64x4, f64x4, 4, double, double, 1)
 GC_DEFINE_TRANSPOSE(f64x8, double, 8, 3)
+GC_DEFINE_PACK_ACROSS(f64x8, f64x8, 8, double, double, 1)
 
 #endif

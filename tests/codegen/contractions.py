@@ -6,7 +6,8 @@ from math import prod
 
 import numpy as np
 
-from graphc.dtypes import dtype, float32
+from graphc.dtypes import bfloat16, dtype, float32
+from graphc.expressions import rounding
 from graphc.kernel import (
     Axis,
     Call,
@@ -35,6 +36,7 @@ MEANING: Mapping[str, Callable[..., np.ndarray]] = {
     "gc_max_f32({0}, {1})": np.maximum,
     "gc_exp_f32({0})": np.exp,
     "(float){0}": lambda x: x,
+    rounding(bfloat16): lambda x: x.astype(bfloat16.numpy).astype(np.float64),
 }
 
 
@@ -191,11 +193,15 @@ def matmul(
     shared_right: bool = False,
     kind: dtype = float32,
     stored: dtype | None = None,
+    result: dtype | None = None,
     relu: bool = False,
     prologue: bool = False,
     sizes: tuple[str, ...] = (),
 ) -> Kernel:
-    """out[b] = act(x[b] @ y[b] + bias), each matrix transposed or not."""
+    """out[b] = act(x[b] @ y[b] + bias), each matrix transposed or not.
+
+    ``stored`` is the dtype of the arrays, ``result`` that of the one written.
+    """
     stored = stored or kind
     b, m, n, k = Axis("b", batch), Axis("m", rows), Axis("n", cols), Axis("k", depth)
     x_at = k.index * rows + m.index if left_turned else m.index * depth + k.index
@@ -219,7 +225,7 @@ def matmul(
             Param("x", stored, (batch, rows, depth)),
             Param("y", stored, ((1 if shared_right else batch), depth, cols)),
             Param("bias", stored, (cols,)),
-            Param("out", stored, (batch, rows, cols), written=True),
+            Param("out", result or stored, (batch, rows, cols), written=True),
         ),
         (nest,),
         sizes,
@@ -238,6 +244,7 @@ def convolution(
     dilation: int = 1,
     groups: int = 1,
     kind: dtype = float32,
+    result: dtype | None = None,
     sizes: tuple[str, ...] = (),
 ) -> Kernel:
     """out = relu(conv2d(x, w) + bias), NCHW."""
@@ -269,7 +276,7 @@ def convolution(
             Param("x", kind, (batch, channels, *size)),
             Param("w", kind, (filters, inputs, *window)),
             Param("bias", kind, (filters,)),
-            Param("out", kind, (batch, filters, high, wide), written=True),
+            Param("out", result or kind, (batch, filters, high, wide), written=True),
         ),
         (nest,),
         sizes,

@@ -66,6 +66,7 @@ class Compiler:
     avx512: bool
     vector_bytes: int  # of the widest vectors, and how many registers hold them
     vector_registers: int
+    bf16_pairs: bool  # the CPU multiplies bfloat16
 
     @property
     def title(self) -> str:
@@ -189,7 +190,7 @@ def _stamp(word: str) -> str:
 
 @lru_cache(maxsize=16)
 def _identify(command: tuple[str, ...], stamp: tuple[str, ...], cache: Cache) -> Compiler:
-    key = digest(FORMAT, "compiler and vectors", *command, *stamp, _cpu())
+    key = digest(FORMAT, "compiler, vectors and pairs", *command, *stamp, _cpu())
     known = cache.read(key, ".json")
     if known is None:
         known = _ask(command, cache)
@@ -203,6 +204,7 @@ def _identify(command: tuple[str, ...], stamp: tuple[str, ...], cache: Cache) ->
         avx512=bool(facts["avx512"]),
         vector_bytes=int(facts["vector_bytes"]),
         vector_registers=int(facts["vector_registers"]),
+        bf16_pairs=bool(facts["bf16_pairs"]),
     )
 
 
@@ -237,6 +239,7 @@ def _ask(command: tuple[str, ...], cache: Cache) -> bytes:
         "identity": digest(kind, *command, *lines),
         "avx512": "__AVX512F__" in macros,
         "vector_bytes": 64 if "__AVX512F__" in macros else 32 if "__AVX2__" in macros else 16,
+        "bf16_pairs": {"__AVX512F__", "__AVX512BF16__"} <= macros.keys(),
         "vector_registers": 32 if {"__AVX512F__", "__aarch64__"} & macros.keys() else 16,
     }
     return json.dumps(facts, sort_keys=True).encode()

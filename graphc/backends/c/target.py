@@ -17,4 +17,5 @@ def target_dialect() -> Dialect:
         C,
         vector_bytes=compiler.vector_bytes,
         vector_registers=compiler.vector_registers,
+        bf16_pairs=compiler.bf16_pairs,
     )

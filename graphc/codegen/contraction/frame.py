@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from graphc.codegen.contraction.operands import Operand, fixed, offset, operand, simplified
+from graphc.codegen.contraction.pairs import PER, Pairs, pairable, pairs_of
 from graphc.codegen.contraction.tiling import Packing, Plan, Sides, Tiling, Vectors, schedule
 from graphc.codegen.expressions import Expressions
 from graphc.codegen.statements import Statements
+from graphc.dtypes import bfloat16, dtype, float16, float32, float64
 from graphc.kernel import Axis, Contraction
 from graphc.sizes import Int, product, symbol
 
 _BYTES = {"f32": 4, "f64": 8}
+_HALVES = ("f16", "bf16")
+_DTYPES = {kind.short: kind for kind in (float32, float64, float16, bfloat16)}
 
 Entry = tuple[str, Int, int]  # a variable, how many values it takes, and the step between them
 
@@ -31,20 +35,23 @@ class Frame:
     plan: Plan
     statements: Statements
     name: str
-    short: str
+    short: str  # of sums
 
     @classmethod
     def of(cls, original: Contraction, statements: Statements, name: str) -> "Frame":
         """Chooses the schedule for a contraction of floating-point numbers."""
         nest = simplified(original)
         short = "f64" if nest.dtype.short == "f64" else "f32"
+        dialect = statements.expressions.dialect
+        paired = dialect.bf16_pairs and pairable(nest)
         axes = (*nest.batch, *nest.rows, *nest.cols, *nest.depth)
         stored = statements.expressions.stored
-        lhs = operand(nest.lhs, nest.lhs_body, axes, short, stored)
-        rhs = operand(nest.rhs, nest.rhs_body, axes, short, stored)
-        dialect = statements.expressions.dialect
+        multiplied = "bf16" if paired else short
+        lhs = operand(nest.lhs, nest.lhs_body, axes, multiplied, stored)
+        rhs = operand(nest.rhs, nest.rhs_body, axes, multiplied, stored)
+        pairs = pairs_of(nest.depth, (lhs, rhs)) if paired else None
         vectors = Vectors(dialect.vector_bytes, dialect.vector_registers)
-        sides, plan = schedule(nest, lhs, rhs, vectors, _BYTES[short])
+        sides, plan = schedule(nest, lhs, rhs, vectors, _BYTES[short], pairs)
         return cls(sides.nest, sides, plan, statements, name, short)
 
     @property
@@ -56,7 +63,36 @@ class Frame:
         return "double" if self.short == "f64" else "float"
 
     @property
+    def factor(self) -> str:
+        """The C type of the elements of packed rows, of which a sum takes ``per`` at a time."""
+        return self.kind if self.pairs is None else "gc_bf16"
+
+    @property
+    def pairs(self) -> Pairs | None:
+        return self.sides.pairs
+
+    @property
+    def per(self) -> int:
+        return self.sides.per
+
+    @property
+    def multiplied(self) -> str:
+        """The short name of the dtype of the numbers that are multiplied."""
+        return self.short if self.pairs is None else "bf16"
+
+    def stored(self, side: Operand) -> dtype:
+        """What memory holds of an operand that is loaded; else what is multiplied."""
+        return _DTYPES[side.stored or self.multiplied]
+
+    @property
+    def halves(self) -> bool:
+        """Whether an operand has elements of 16 bits in memory, or packed."""
+        sides = (self.sides.line, self.sides.lane)
+        return any(kind in _HALVES for kind in (self.multiplied, *(s.stored for s in sides)))
+
+    @property
     def element_bytes(self) -> int:
+        """Bytes of a sum, and of what it takes at a time."""
         return _BYTES[self.short]
 
     @property
@@ -65,7 +101,13 @@ class Frame:
 
     @property
     def vector(self) -> str:
+        """The vectors of sums."""
         return f"{self.short}x{self.width}"
+
+    @property
+    def factors(self) -> str:
+        """The vectors that are multiplied."""
+        return self.vector if self.pairs is None else f"bf16x{self.width * PER}"
 
     @property
     def direct_lines(self) -> bool:

@@ -109,19 +109,18 @@ class _Memory:
     """Hands out scratch memory: shared by all threads, or own of each."""
 
     element: int
-    kind: str
     shared_bytes: int = 0
     own_bytes: int = 0
 
-    def shared(self, count: Int, slack: int = 0) -> str:
+    def shared(self, kind: str, count: Int, slack: int = 0) -> str:
         start = self.shared_bytes
         self.shared_bytes += self._bytes(count, slack)
-        return f"({self.kind} *)(shared + {start})"
+        return f"({kind} *)(shared + {start})"
 
-    def own(self, count: Int, slack: int = 0) -> str:
+    def own(self, kind: str, count: Int, slack: int = 0) -> str:
         start = self.own_bytes
         self.own_bytes += self._bytes(count, slack)
-        return f"({self.kind} *)(own + {start})"
+        return f"({kind} *)(own + {start})"
 
     def _bytes(self, count: Int, slack: int) -> int:
         assert isinstance(count, int)  # plans for unknown sizes pack blocks of known size
@@ -133,7 +132,7 @@ class _Builder:
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
-        self.memory = _Memory(frame.element_bytes, frame.kind)
+        self.memory = _Memory(frame.element_bytes)
         plan = frame.plan
         self.strips, self.panels = plan.lines.count, plan.lanes.count
         self.tile_size = plan.lines.size * plan.lanes.size
@@ -187,6 +186,7 @@ class _Builder:
             tiles=functions,
             shared_bytes=self.memory.shared_bytes,
             own_bytes=self.memory.own_bytes,
+            includes=("gc_gemm_halves.h",) if frame.halves else ("gc_gemm.h",),
         )
 
     def _schedule(self) -> str:
@@ -232,7 +232,8 @@ class _Builder:
         if copied is None:
             return None
         memory = self.memory.own if copied.of_each else self.memory.shared
-        start = memory(copied.elements, slack=self.frame.width)
+        kind = self.frame.render.dialect.storage(self.frame.stored(copied.operand))
+        start = memory(kind, copied.elements, slack=self.frame.width)
         return halo_view(self.frame, copied, start)
 
     def _lanes(self) -> tuple[PackView | None, str, list[Entry]]:
@@ -243,16 +244,17 @@ class _Builder:
             return None, "", []
         if plan.lanes_packing in (Packing.OWN, Packing.KEPT):
             size = frame.block_depth * tiling.size
-            start = self.memory.own(size * plan.panels_per_unit, slack=frame.width)
-            at = f"{start} + (panel - panel_begin)*{frame.render.operand(size)}"
+            count = size * plan.panels_per_unit
+            start = self.memory.own(frame.factor, count, slack=frame.width)
+            at = f"{start} + (panel - panel_begin)*{frame.render.operand(size * frame.per)}"
             return pack(frame, side, tiling, at, whole=False), at, []
         batch = [axis for axis in frame.nest.batch if side.moves(axis)]
         entries: list[Entry] = [*frame.batch(batch), ("panel", self.panels, 1)]
         size = product(axis.extent for axis in frame.nest.depth) * tiling.size
         count = product(count for _, count, _ in entries)
-        start = self.memory.shared(count * size, slack=frame.width)
-        at = f"{start} + {frame.number(entries)}*{frame.render.operand(size)}"
-        to = f"{start} + packing*{frame.render.operand(size)}"
+        start = self.memory.shared(frame.factor, count * size, slack=frame.width)
+        at = f"{start} + {frame.number(entries)}*{frame.render.operand(size * frame.per)}"
+        to = f"{start} + packing*{frame.render.operand(size * frame.per)}"
         return pack(frame, side, tiling, to, whole=True), at, entries
 
     def _kept(self) -> str:
@@ -268,8 +270,8 @@ class _Builder:
         if plan.lines_packing is Packing.DIRECT:
             return None, ""
         size = frame.block_depth * plan.lines.size
-        start = self.memory.own(size * plan.strips_per_unit, slack=frame.width)
-        at = f"{start} + (strip - strip_begin)*{frame.render.operand(size)}"
+        start = self.memory.own(frame.factor, size * plan.strips_per_unit, slack=frame.width)
+        at = f"{start} + (strip - strip_begin)*{frame.render.operand(size * frame.per)}"
         return pack(frame, frame.sides.line, plan.lines, at, whole=False), at
 
     def _sums(self) -> str:
@@ -277,11 +279,12 @@ class _Builder:
         plan = self.frame.plan
         if plan.splits > 1:
             entries: list[Entry] = [("split", plan.splits, 1), *self.tile_entries]
-            start = self.memory.shared(product(n for _, n, _ in entries) * self.tile_size)
+            parts = product(n for _, n, _ in entries) * self.tile_size
+            start = self.memory.shared(self.frame.kind, parts)
             return f"{start} + {self.frame.number(entries)}*{self.tile_size}"
         if plan.block:
             count = plan.strips_per_unit * plan.panels_per_unit
-            start = self.memory.own(count * self.tile_size)
+            start = self.memory.own(self.frame.kind, count * self.tile_size)
             return (
                 f"{start} + ((panel - panel_begin)*{plan.strips_per_unit} + "
                 f"(strip - strip_begin))*{self.tile_size}"

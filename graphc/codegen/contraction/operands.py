@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from graphc.dtypes import dtype
+from graphc.expressions import rounding
 from graphc.kernel import (
     Axis,
     Call,
@@ -113,7 +114,8 @@ def expr_with(expr: Expr, to: Mapping[str, Int]) -> Expr:
     return expr
 
 
-def _statements(body: tuple[Statement, ...], to: Mapping[str, Int]) -> tuple[Statement, ...]:
+def statements_with(body: tuple[Statement, ...], to: Mapping[str, Int]) -> tuple[Statement, ...]:
+    """The statements with symbols replaced by name."""
     result: list[Statement] = []
     for statement in body:
         expr = expr_with(statement.expr, to)
@@ -131,7 +133,7 @@ def phase_with(phase: Phase, to: Mapping[str, Int]) -> Phase:
         Store(s.buffer, substitute(s.index, to), expr_with(s.expr, to), s.combine)
         for s in phase.stores
     )
-    return replace(phase, body=_statements(phase.body, to), stores=stores)
+    return replace(phase, body=statements_with(phase.body, to), stores=stores)
 
 
 def _contraction(nest: Contraction, to: Mapping[str, Int]) -> Contraction:
@@ -139,8 +141,8 @@ def _contraction(nest: Contraction, to: Mapping[str, Int]) -> Contraction:
         nest,
         lhs=expr_with(nest.lhs, to),
         rhs=expr_with(nest.rhs, to),
-        lhs_body=_statements(nest.lhs_body, to),
-        rhs_body=_statements(nest.rhs_body, to),
+        lhs_body=statements_with(nest.lhs_body, to),
+        rhs_body=statements_with(nest.rhs_body, to),
         epilogue=phase_with(nest.epilogue, to),
     )
 
@@ -187,14 +189,18 @@ def run_on(found: Iterable[Int], outer: Axis, inner: Axis) -> bool:
 
 # ------------------------------------------------------------------------------------ operands
 
+# What packing can convert from, by what is multiplied.
+_PACKED_FROM = {"f64": ("f64",), "f32": ("f32", "f16", "bf16"), "bf16": ("bf16", "f32")}
+
 
 @dataclass(frozen=True)
 class Operand:
     """One side of the product.
 
-    ``load`` is set when it is nothing but a load. When the index of that is a sum of strides,
-    ``strides`` holds them by axis (0 where it does not move) and ``base`` the rest; otherwise
-    ``strides`` is None and the value can only be computed point by point.
+    ``load`` is set when it is nothing but a load, with a conversion perhaps from what is
+    ``stored``. When the index of that is a sum of strides, ``strides`` holds them by axis (0 where
+    it does not move) and ``base`` the rest; otherwise ``strides`` is None and the value can only be
+    computed point by point. Where the depth goes by pairs, ``pair`` is the stride inside of one.
     """
 
     expr: Expr
@@ -203,6 +209,9 @@ class Operand:
     strides: Mapping[str, Int] | None = None
     load: Load | None = None
     base: Int = 0
+    stored: str = ""  # the short name of the dtype in memory
+    in_place: bool = False  # memory holds what is multiplied, nothing needs to be converted
+    pair: Int = 0
 
     @property
     def masked(self) -> bool:
@@ -231,23 +240,31 @@ def operand(
     short: str,
     stored: Mapping[str, dtype],
 ) -> Operand:
-    """Looks for strides; ``short`` names the dtype that the products are computed in."""
+    """Looks for strides; ``short`` names the dtype of the numbers that are multiplied."""
     plain = Operand(expr, body, axes)
-    if not isinstance(expr, Load) or body:
+    load = expr
+    if short == "bf16" and isinstance(expr, Call) and expr.text == rounding(expr.dtype):
+        (load,) = expr.args  # rounded float32: packing rounds as well
+        while isinstance(load, Call) and load.text == "gc_f32_to_f32({0})":
+            (load,) = load.args
+    if not isinstance(load, Load) or body:
         return plain
-    if expr.dtype.short != short or stored.get(expr.buffer, expr.dtype).short != short:
+    held = stored.get(load.buffer, load.dtype).short
+    if held not in _PACKED_FROM[short] or load.dtype.short not in (held, short):
         return plain
-    if expr.mask and expr.other != 0:
+    if load is not expr and held != "f32":
         return plain
-    plain = replace(plain, load=expr)
+    if load.mask and load.other != 0:
+        return plain
+    plain = replace(plain, load=load, stored=held, in_place=held == short)
     strides: dict[str, Int] = {}
     names = {axis.name for axis in axes}
     for axis in axes:
-        step = coefficient(expr.index, axis.name)
+        step = coefficient(load.index, axis.name)
         if step is None or any(s.name in names for s in symbols(step)):
             return plain
         strides[axis.name] = step
-    base = substitute(expr.index, dict.fromkeys(names, 0))
+    base = substitute(load.index, dict.fromkeys(names, 0))
     return replace(plain, strides=strides, base=base)
 
 

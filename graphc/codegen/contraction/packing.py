@@ -3,8 +3,10 @@
 from graphc.codegen.contraction.frame import Frame
 from graphc.codegen.contraction.halo import Halo
 from graphc.codegen.contraction.operands import Operand, offset
+from graphc.codegen.contraction.pairs import PER
 from graphc.codegen.contraction.tiling import Tiling
 from graphc.codegen.contraction.views import HaloView, Loop, PackView
+from graphc.dtypes import bfloat16, float32
 from graphc.kernel import Axis, Divisible, Index, InRange
 from graphc.sizes import Int, product, substitute, symbol
 
@@ -13,10 +15,11 @@ _HOW = {"copy": "copied in runs", "across": "transposed", "points": "computed po
 
 def pack(frame: Frame, side: Operand, tiling: Tiling, to: str, whole: bool) -> PackView:
     """How a strip or panel is packed: a block of the depth, or the ``whole`` of it."""
-    run = _run(tiling)
+    run, render = _run(tiling), frame.render
     how = _how(frame, side, tiling, run, whole)
     what = "lines" if tiling is frame.plan.lines else "lanes"
-    comment = f"{tiling.size} {what} for each step of the depth, {_HOW[how]}"
+    each = "step" if frame.pairs is None else "pair of steps"
+    comment = f"{tiling.size} {what} for each {each} of the depth, {_HOW[how]}"
     first = 0 if whole else frame.cut
     begin: Int = 0 if whole or not frame.nest.depth else frame.block_begin
     loops = _loops(frame, first, whole)
@@ -28,21 +31,27 @@ def pack(frame: Frame, side: Operand, tiling: Tiling, to: str, whole: bool) -> P
     view = PackView(
         how=how,
         comment=comment,
-        kind=frame.kind,
-        vector=frame.vector,
+        kind=frame.factor,
+        source_kind=render.dialect.storage(frame.stored(side)),
+        zero=_zero(frame.factor),
+        converted="" if frame.stored(side).short == frame.multiplied else f"_from_{side.stored}",
+        vector=frame.factors,
         width=frame.width,
-        size=tiling.size,
+        per=frame.per,
+        second=_second(frame),
+        both="both" if frame.pairs is not None and frame.pairs.odd else "true",
+        size=tiling.size * frame.per,
         to=to,
         loops=loops,
-        at=frame.render.operand(frame.flat(first, begin)),
+        at=render.operand(frame.flat(first, begin)),
         groups=groups,
-        element=frame.render.integer(frame.element(tiling)),
+        element=render.integer(frame.element(tiling) * frame.per),
         ragged=tiling.ragged is not None,
     )
     if how == "points" or run is None:
         return _points(frame, side, tiling, view)
     axis, step = run
-    row = substitute(frame.element(tiling), {f"{axis.name}_in": 0})
+    row = substitute(frame.element(tiling) * frame.per, {f"{axis.name}_in": 0})
     depth = frame.nest.depth
     index = side.base + offset(side, {a.name: symbol(a.name) for a in frame.nest.batch})
     for other, steps in tiling.pairs:
@@ -53,13 +62,23 @@ def pack(frame: Frame, side: Operand, tiling: Tiling, to: str, whole: bool) -> P
     if how == "across":
         return _across(frame, side, view, run, row, index, whole)
     index = index + offset(side, {a.name: symbol(a.name) for a in depth})
+    seconds = ""
+    if frame.pairs is not None:
+        apart = (frame.pairs.second - frame.pairs.first) * side.pair
+        seconds = f"from + {render.operand(apart)}"
     return _with(
         view,
-        element=frame.render.integer(row),
+        element=render.integer(row),
         source=frame.pointer(side, index),
+        loaded=render.dialect.loaded("from[i]", frame.stored(side)),
+        other=seconds,
         run=step,
         valid=frame.up_to(axis, step),
     )
+
+
+def _zero(kind: str) -> str:
+    return f"({kind}){{0}}" if kind.startswith("gc_") else "0"
 
 
 def _with(view: PackView, **changes: object) -> PackView:
@@ -80,23 +99,44 @@ def _how(
     axis, step = run
     if side.stride(axis.name) == 1:
         return "copy"
-    inner = _run_on(frame, side, 0 if whole else frame.cut)
-    known = inner if isinstance(inner, int) else frame.width
-    if inner == 1 or known < frame.width // 2:
+    _, inner = _run_on(frame, side, 0 if whole else frame.cut)
+    known = inner // frame.per if isinstance(inner, int) else frame.width
+    if inner == frame.per or known < frame.width // 2:
         return "points"  # too short to be transposed by whole vectors
     # A transposed group writes whole vectors: what it writes beyond its own lines must be the
     # next row, not another group of this one.
     return "across" if step == tiling.size or step % frame.width == 0 else "points"
 
 
-def _run_on(frame: Frame, side: Operand, first: int) -> Int:
-    """Steps of the depth, from the end, that follow each other in memory."""
-    inner: Int = 1
-    for axis in reversed(frame.nest.depth[first:]):
+def _run_on(frame: Frame, side: Operand, first: int) -> tuple[int, Int]:
+    """The depth axes, from a number on, that run through memory as one; and their elements."""
+    inner: Int = frame.per
+    number = len(frame.nest.depth)
+    while number > first:
+        axis = frame.nest.depth[number - 1]
         if side.stride(axis.name) != inner:
             break
+        number -= 1
         inner = inner * axis.extent
-    return inner
+        if frame.pairs is not None and frame.pairs.odd:
+            return number, frame.pairs.single.extent  # behind it lies what belongs to no pair
+    return number, inner
+
+
+def _second(frame: Frame) -> tuple[str, ...]:
+    """Lines that tell which step of the depth has the second element of a pair.
+
+    Where there is none, it is the first one's: what is read there exists.
+    """
+    pairs, render = frame.pairs, frame.render
+    if pairs is None or not pairs.odd:
+        return ()
+    first, last = pairs.first, pairs.single.extent - 1
+    return (
+        f"const int64_t {render.integer(pairs.second)} = "
+        f"gc_least({render.integer(first + 1)}, {render.integer(last)});",
+        f"const bool both = {render.integer(pairs.second)} > {render.integer(first)};",
+    )
 
 
 def _loops(frame: Frame, first: int, whole: bool) -> tuple[Loop, ...]:
@@ -116,11 +156,13 @@ def _points(frame: Frame, side: Operand, tiling: Tiling, view: PackView) -> Pack
             place = symbol(f"{axis.name}_from") + symbol(f"{axis.name}_in")
             name = frame.render.identifier(axis.name)
             decode.append(f"const int64_t {name} = {frame.render.integer(place)};")
+    elements = [(side.body, side.expr)] if frame.pairs is None else frame.pairs.elements(side)
+    kind = float32 if frame.pairs is None else bfloat16
+    points = [(frame.statements.lines(x), frame.render.narrowed(y, kind)) for x, y in elements]
     return _with(
         view,
         decode=tuple(decode),
-        body=frame.statements.lines(side.body),
-        value=frame.render.value(side.expr),
+        points=tuple(points),
         simd=not any(isinstance(statement, Index) for statement in side.body),
     )
 
@@ -138,20 +180,20 @@ def _across(
     depth, render = frame.nest.depth, frame.render
     first = 0 if whole else frame.cut
     begin: Int = 0 if whole else frame.block_begin
-    inner: Int = 1
-    number = len(depth)
-    while number > first and side.stride(depth[number - 1].name) == inner:
-        number -= 1
-        inner = inner * depth[number].extent
+    number, inner = _run_on(frame, side, first)
     gone: dict[str, Int] = {axis.name: 0 for axis in depth[number:]}
     count = render.integer(inner)
     if number == first:
         gone[depth[first].name] = begin
         index = index + side.step(depth[first].name) * begin
         low, high = (view.loops[0].begin, view.loops[0].end)
-        rest = product(axis.extent for axis in depth[first + 1 :])
-        count = high if low == "0" else f"({high} - {low})"
-        count = count if rest == 1 else f"{count}*{render.operand(rest)}"
+        each = product(axis.extent for axis in depth[first + 1 :]) * frame.per
+        if frame.pairs is not None and frame.pairs.odd:
+            count = f"gc_least({high}*{PER}, {count})"
+            count = count if low == "0" else f"{count} - {low}*{PER}"
+        else:
+            count = high if low == "0" else f"({high} - {low})"
+            count = count if each == 1 else f"{count}*{render.operand(each)}"
     index = index + offset(side, {axis.name: symbol(axis.name) for axis in depth[:number]})
     axis, step = run
     return _with(
@@ -195,7 +237,8 @@ def halo_view(frame: Frame, of: Halo, start: str) -> HaloView:
     sizes = " x ".join(str(dim.size) for dim in of.dims)
     return HaloView(
         comment=f"{of.source.buffer} with zeros around it: planes of {sizes}",
-        kind=frame.kind,
+        kind=render.dialect.storage(frame.stored(of.operand)),
+        zero=_zero(render.dialect.storage(frame.stored(of.operand))),
         buffer=render.identifier(of.operand.load.buffer),
         start=start,
         each=frame.number(frame.batch(of.of_each)) if of.of_each else "",

@@ -1,11 +1,12 @@
 """Tile functions: the loops over a block of the depth, with their sums in registers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from graphc.codegen.contraction.frame import Frame
 from graphc.codegen.contraction.operands import Operand, fixed, offset
+from graphc.codegen.contraction.pairs import PER
 from graphc.codegen.contraction.tiling import Packing, Tiling
 from graphc.codegen.contraction.views import Loop, TileCall, TileView
 from graphc.kernel import Condition, Divisible, InRange
@@ -73,12 +74,12 @@ def _pointer(frame: Frame, side: Operand, tiling: Tiling, packed: str, packing: 
     # A panel packed whole is entered at the block.
     place: dict[str, Int] = {axis.name: 0 for axis in depth[frame.cut + 1 :]}
     place[depth[frame.cut].name] = frame.block_begin
-    at = substitute(frame.flat(0, 0), place) * tiling.size
+    at = substitute(frame.flat(0, 0), place) * (tiling.size * frame.per)
     return f"{packed} + {frame.render.operand(at)}"
 
 
 def _tile(frame: Frame, comment: str, lines: int, lanes: int) -> tuple[TileView, list[str]]:
-    chosen, render = frame.plan, frame.render
+    chosen, render, per = frame.plan, frame.render, frame.per
     depth = frame.nest.depth[frame.cut :]
     flat = bool(depth) and not frame.direct_lines and not frame.direct_lanes
     loads = _dot_loads(frame, lanes) if chosen.dot else _loads(frame, lanes)
@@ -96,7 +97,7 @@ def _tile(frame: Frame, comment: str, lines: int, lanes: int) -> tuple[TileView,
     names -= {render.identifier(name) for name in local} | set(params)
     params += sorted(names)
     arguments += sorted(names)
-    signature = [f"const {frame.kind} *restrict lines", f"const {frame.kind} *restrict lanes"]
+    signature = [f"const {frame.factor} *restrict lines", f"const {frame.factor} *restrict lanes"]
     signature += [f"{frame.kind} *restrict sums", *(f"int64_t {name}" for name in params)]
     if chosen.block:
         signature.append("bool fresh")
@@ -106,15 +107,18 @@ def _tile(frame: Frame, comment: str, lines: int, lanes: int) -> tuple[TileView,
         comment=f"{lines} lines by {lanes} lanes of {comment}",
         dot=chosen.dot,
         kind=frame.kind,
+        factor=frame.factor,
         vector=frame.vector,
+        factors=frame.factors,
+        pairs=frame.pairs is not None,
         width=frame.width,
         lines=lines,
         across=len(loads.texts),
         row=chosen.lanes.size,
         params=tuple(signature),
         loops=(Loop("step", "0", "steps"),) if flat else _depth_loops(frame, dict(loads.skips)),
-        line_offset=f"step*{chosen.lines.size}" if flat else render.integer(line_at),
-        lane_offset=f"step*{chosen.lanes.size}" if flat else render.integer(lane_at),
+        line_offset=f"step*{chosen.lines.size * per}" if flat else render.integer(line_at),
+        lane_offset=f"step*{chosen.lanes.size * per}" if flat else render.integer(lane_at),
         line_loops=loops,
         line_place=render.integer(place),
         line_number=render.integer(number),
@@ -148,7 +152,7 @@ def _offset(frame: Frame, side: Operand, direct: bool, size: int) -> Int:
         return 0
     if direct:
         return offset(side, {axis.name: symbol(axis.name) for axis in depth[frame.cut :]})
-    return frame.flat(frame.cut, frame.block_begin) * size
+    return frame.flat(frame.cut, frame.block_begin) * (size * frame.per)
 
 
 def _depth_loops(frame: Frame, skips: dict[str, str]) -> tuple[Loop, ...]:
@@ -159,24 +163,35 @@ def _depth_loops(frame: Frame, skips: dict[str, str]) -> tuple[Loop, ...]:
             begin, end = frame.range
         name = frame.render.identifier(axis.name)
         loops.append(Loop(name, begin, end, skips.get(axis.name, "")))
+    if frame.plan.dot and frame.pairs is not None and frame.pairs.odd:
+        # Whole vectors end before the pair that is half empty.
+        whole = frame.render.integer(frame.pairs.single.extent // PER)
+        loops[-1] = replace(loops[-1], end=f"gc_least({loops[-1].end}, {whole})")
     return tuple(loops)
 
 
 def _remainder(frame: Frame) -> str:
-    """Steps of the last depth axis that do not fill a vector."""
-    axis = frame.nest.depth[-1]
-    if len(frame.nest.depth) == 1:  # then it is also the one that blocks and splits cut
-        begin, end = frame.range
+    """Elements of the last depth axis that do not fill a vector."""
+    axis, pairs = frame.nest.depth[-1], frame.pairs
+    if len(frame.nest.depth) > 1:
+        extent = fixed(axis if pairs is None else pairs.single) or 0
+        rest = extent % (frame.width * frame.per)
+        return str(rest) if rest else ""
+    begin, end = frame.range  # blocks and splits cut it
+    if pairs is None:
         return f"({end} - {begin}) % {frame.width}"
-    rest = (fixed(axis) or 0) % frame.width
-    return str(rest) if rest else ""
+    at = frame.render.identifier(axis.name)
+    if not pairs.odd:
+        return f"({end} - {at})*{PER}"
+    last = frame.render.integer(pairs.single.extent)
+    return f"gc_least({end}*{PER}, {last}) - {at}*{PER}"
 
 
 def _line_loops(frame: Frame, lines: int) -> tuple[tuple[Loop, ...], Int, Int]:
     """Loops over a tile's lines, with the place in memory and the number of each."""
     tiling = frame.plan.lines
     if not frame.direct_lines:
-        return (Loop("i", "0", str(lines)),), symbol("i"), symbol("i")
+        return (Loop("i", "0", str(lines)),), symbol("i") * frame.per, symbol("i")
     loops = []
     place: Int = 0
     number: Int = 0
@@ -219,7 +234,7 @@ def _loads(frame: Frame, lanes: int) -> Loads:
         for start in range(0, count, width):
             place = repeat * along + start
             places.append(str(place))
-            at = render.integer(shift + start) if frame.direct_lanes else str(place)
+            at = render.integer(shift + start) if frame.direct_lanes else str(place * frame.per)
             pointer = "lane" if at == "0" else f"lane + {at}"
             if bounded.before:
                 low = "low" if start == 0 else f"low - {start}"
@@ -228,7 +243,7 @@ def _loads(frame: Frame, lanes: int) -> Loads:
             elif frame.direct_lanes and count - start < width:
                 texts.append(f"gc_load_between_{frame.vector}({pointer}, 0, {count - start})")
             else:
-                texts.append(f"gc_load_{frame.vector}({pointer})")
+                texts.append(f"gc_load_{frame.factors}({pointer})")
     return Loads(tuple(texts), tuple(places), bounded.before, bounded.skips, bounded.used)
 
 

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from math import ceil, prod
+from typing import Union
 
 from graphc.codegen.contraction.halo import Halo, copied_rows, halo
 from graphc.codegen.contraction.operands import Operand, estimated, fixed
+from graphc.codegen.contraction.pairs import PER, Pairs
 from graphc.kernel import Axis, Contraction, InRange
 from graphc.sizes import Int, Symbol, coefficient, product, symbols
 
@@ -157,6 +159,7 @@ class Sides:
     line_axes: tuple[Axis, ...]
     lane_axes: tuple[Axis, ...]
     halo: Halo | None = None  # the copy that one of the operands reads
+    pairs: Pairs | None = None  # of the last axis of the depth
 
     def lane_aliases(self, axis: Axis) -> bool:
         """Whether the steps of a depth axis push each other out of the first-level cache."""
@@ -165,6 +168,11 @@ class Sides:
     def copied_by_each(self, side: Operand) -> bool:
         """Whether a side reads a copy that each thread makes for itself."""
         return self.halo is not None and bool(self.halo.of_each) and side is self.halo.operand
+
+    @property
+    def per(self) -> int:
+        """Elements of each operand that one multiplication of a lane takes."""
+        return 1 if self.pairs is None else PER
 
     @property
     def depth(self) -> int:
@@ -183,17 +191,19 @@ class Sides:
 
 # ------------------------------------------------------------------------------------ candidates
 
+Product = tuple[Contraction, Operand, Operand, Union[Halo, None]]
+
 
 def roles(
-    nest: Contraction, lhs: Operand, rhs: Operand, copied: Halo | None = None
+    nest: Contraction, lhs: Operand, rhs: Operand, copied: Halo | None, pairs: Pairs | None
 ) -> tuple[Sides, Sides]:
     """Columns as lanes, and rows as lanes."""
     out = _contiguous(nest)
     rows, cols = _last(nest.rows, out), _last(nest.cols, out)
     single = (Axis(ONE, 1),)  # a vector has lanes even where there is one result
     return (
-        Sides(nest, False, lhs, rhs, rows, cols or single, copied),
-        Sides(nest, True, rhs, lhs, cols, rows or single, copied),
+        Sides(nest, False, lhs, rhs, rows, cols or single, copied, pairs),
+        Sides(nest, True, rhs, lhs, cols, rows or single, copied, pairs),
     )
 
 
@@ -212,15 +222,26 @@ def _last(axes: tuple[Axis, ...], name: str) -> tuple[Axis, ...]:
 
 
 def schedule(
-    nest: Contraction, lhs: Operand, rhs: Operand, vectors: Vectors, size: int
+    nest: Contraction,
+    lhs: Operand,
+    rhs: Operand,
+    vectors: Vectors,
+    size: int,
+    pairs: Pairs | None = None,
 ) -> tuple[Sides, Plan]:
-    """The cheapest schedule for elements of ``size`` bytes, and the sides in their roles."""
+    """The cheapest schedule for elements of ``size`` bytes, and the sides in their roles.
+
+    With ``pairs`` an element is a pair.
+    """
     width = max(vectors.size // size, 2)
-    every = [*roles(nest, lhs, rhs)]
+    products: list[Product] = [(nest, lhs, rhs, None)]
     for first, second in ((lhs, rhs), (rhs, lhs)):
         for where, copied in _halos(nest, first):
-            pair = (copied.operand, second) if first is lhs else (second, copied.operand)
-            every += roles(where, *pair, copied)
+            both = (copied.operand, second) if first is lhs else (second, copied.operand)
+            products.append((where, *both, copied))
+    every: list[Sides] = []
+    for case in products:
+        every += roles(*(case if pairs is None else pairs.product(*case)), pairs)
     best: tuple[Sides, Plan] | None = None
     for sides in every:
         for candidate in _candidates(sides, vectors, width):
@@ -268,7 +289,9 @@ def _candidates(sides: Sides, vectors: Vectors, width: int) -> Iterator[Plan]:
 
 def _direct_lanes(sides: Sides) -> tuple[Axis, ...] | None:
     """The lane axes with the one last that can be loaded in place, if there is one."""
-    if sides.lane.strides is None or not sides.known:
+    if sides.lane.strides is None or not sides.lane.in_place or not sides.known:
+        return None
+    if sides.pairs is not None:  # their elements would have to lie side by side, between the lanes
         return None
     for axis in reversed(sides.lane_axes):
         if sides.lane.stride(axis.name) == 1 and masks_allow(sides, axis):
@@ -376,9 +399,16 @@ def _parts(extent: int | None, room: int) -> tuple[int, ...]:
 
 
 def _direct_lines(sides: Sides, lines: Tiling) -> bool:
-    if sides.line.strides is None or sides.line.masked or not sides.known:
+    if sides.pairs is not None and sides.pairs.odd:  # the last pair is not whole in memory
         return False
-    return all(isinstance(sides.line.stride(axis.name), int) for axis in lines.axes)
+    return sides.known and _known_strides(sides.line, lines)
+
+
+def _known_strides(side: Operand, tiling: Tiling) -> bool:
+    """Whether elements of a tile can be read in place."""
+    if side.strides is None or side.masked or not side.in_place:
+        return False
+    return all(isinstance(side.stride(axis.name), int) for axis in tiling.axes)
 
 
 # --------------------------------------------------------------------------------------- costs
@@ -584,14 +614,14 @@ def _dot_candidates(sides: Sides, vectors: Vectors, width: int) -> Iterator[Plan
         return
     axis = nest.depth[-1]
     for side in (sides.line, sides.lane):
-        if side.strides is None or side.masked or side.stride(axis.name) != 1:
+        if side.strides is None or side.masked or side.stride(axis.name) != sides.per:
             return
     for lines in _line_tilings(sides.line_axes, 8):
         for limit in {(vectors.registers - 2) // (lines.size + 1), 5}:
             for lanes in _line_tilings(sides.lane_axes, limit):
                 if lines.size * lanes.size + lanes.size + 2 > vectors.registers:
                     continue
-                if _direct_lines(sides, lines) and _direct_lines(sides, lanes):
+                if _known_strides(sides.line, lines) and _known_strides(sides.lane, lanes):
                     yield _dot_plan(sides, lines, lanes, width)
 
 

@@ -24,7 +24,10 @@ class TileView:
     comment: str
     dot: bool
     kind: str
+    factor: str  # what lines and lanes hold
     vector: str
+    factors: str  # the vectors of factors
+    pairs: bool  # a sum takes the products of two factors at a time
     width: int
     lines: int
     across: int
@@ -56,14 +59,21 @@ class PackView:
     """Packing one strip or panel for a block of the depth, a row of ``size`` for each step.
 
     ``how``: ``copy`` runs along the tile, ``across`` transposes, ``points`` computes each element.
+    Where the depth goes by pairs, a step is a pair and puts ``per`` = 2 elements side by side.
     """
 
     how: str
     comment: str
     kind: str
+    source_kind: str
+    zero: str
     vector: str
     width: int
-    size: int
+    per: int
+    second: tuple[str, ...]  # tells which step has a pair's second element
+    both: str  # whether it has one
+    converted: str  # the end of the names of functions that convert
+    size: int  # elements of a row
     to: str
     loops: tuple[Loop, ...]  # over the depth
     at: str  # the number of the row
@@ -71,13 +81,14 @@ class PackView:
     element: str  # within the row
     ragged: bool  # a tile may stick out at the end
     source: str = ""
+    loaded: str = ""  # copy: an element of the source
+    other: str = ""  # copy: the source of second elements
     run: int = 1
     valid: str = ""  # elements of a run that exist
     stride: str = ""
-    count: str = ""  # across: steps of the depth in a row
+    count: str = ""  # across: elements of the depth in a row
     decode: tuple[str, ...] = ()
-    body: tuple[str, ...] = ()
-    value: str = ""
+    points: tuple[tuple[tuple[str, ...], str], ...] = ()  # statements and values of a step
     simd: bool = True
 
 
@@ -87,6 +98,7 @@ class HaloView:
 
     comment: str
     kind: str
+    zero: str
     buffer: str  # the pointer to the copy
     start: str
     each: str  # the number of what is copied, for copies that each thread makes; "": of all
