@@ -9,6 +9,7 @@ Canonical form: a constant plus a sorted sum of ``coefficient * atom``. An atom 
 non-negative integer; ``extent`` says that it stays below that bound.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -198,6 +199,11 @@ def product(values: Iterable[Int]) -> Int:
     for value in values:
         result = result * value
     return result
+
+
+def count(shape: Iterable[Int]) -> int:
+    """About how many elements a shape has; a named size counts as 64."""
+    return math.prod(value if isinstance(value, int) else 64 for value in shape)
 
 
 def bounds(value: Int) -> tuple[int | None, int | None]:

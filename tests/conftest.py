@@ -45,6 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # Before any test module is imported, since some compile while they are collected.
     os.environ["GRAPHC_VERIFY"] = "1"
+    from graphc.codegen import program
+
+    program.WORTH_WAKING = 0  # small shapes take the ways of large ones
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

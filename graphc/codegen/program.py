@@ -18,7 +18,12 @@ from graphc.codegen.nests import SHARED_WORK
 from graphc.codegen.render import Rendered, render_kernel, template_text
 from graphc.codegen.views import LoopView, ProgramView, SegmentView, StageView
 from graphc.kernel import Buffer, Carry, HostStep, Launch, Loop, Nest, Program, Role
+from graphc.sizes import count
 
+# Nanoseconds of one thread's work: below, waking a second thread takes longer than it saves.
+WORTH_WAKING = 25_000
+OPERATIONS = 100  # in a nanosecond, by one thread
+BYTES = 30  # to and from the cache
 _LINE = 64
 _MOST_THREADS = 256
 _COMMENT = re.compile(r"[ ]*/\*.*?\*/", re.DOTALL)
@@ -256,7 +261,8 @@ class _Driver:
         return tuple(self._segment(e, stages) for e, stages in zip(entries, runs, strict=True))
 
     def _segment(self, entry: str, stages: list[Stage]) -> SegmentView:
-        threads = max((self._threads(stage) for stage in stages), default=1)
+        alone = self._nanoseconds(stages) < WORTH_WAKING
+        threads = 1 if alone else max((self._threads(stage) for stage in stages), default=1)
         views = self._views(stages, _Crew(threads), stop=self._stop(stages))
         return SegmentView(entry, f"{entry}_body", self._setup(stages), views, threads)
 
@@ -321,6 +327,18 @@ class _Driver:
             elif isinstance(step, Loop):
                 found += map(self._threads, _stages(step))
         return max(found)
+
+    def _nanoseconds(self, stages: list[Stage]) -> float:
+        """About how long one thread takes for what several may divide."""
+        total = 0.0
+        for step in (step for stage in stages for step in stage):
+            if isinstance(step, Loop):
+                total += step.steps * step.parts * self._nanoseconds(_stages(step))
+            elif not self._of(step).alone:
+                moved = (self.buffers[name] for name in step.buffers if name in self.buffers)
+                size = sum(count(b.shape) * b.dtype.itemsize for b in moved)
+                total += _work(step) / OPERATIONS + size / BYTES
+        return total
 
     def _work(self, launch: Launch) -> int:
         """What several threads may divide."""

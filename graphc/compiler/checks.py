@@ -1,5 +1,6 @@
 """The checks of a specialisation, as lines of its function: does this call fit it?"""
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class Checks:
                 "holds": plan.guard.holds,
                 "settle": _settle,
                 "described": _described,
+                "laid_out": _laid_out,
             }
         )
         self.leaf: dict[int, str] = {}
@@ -200,11 +202,12 @@ class Checks:
         name = self._read(p.source)
         kind = "Tensor" if p.kind is Tensor else code.bind(p.kind, "kind")
         code.need(f"type({name}) is {kind}", f"{text} was a tensor, is {{described({name})}}")
-        type_ = code.bind(p.type, "type")
-        code.need(
-            f"{name}._type is {type_} or settle({name}, {type_})",
-            f"{text} was {_braced(str(p.type))}, is {{{name}._type}}",
-        )
+        if not _stays(p):
+            type_ = code.bind(p.type, "type")
+            code.need(
+                f"{name}._type is {type_} or settle({name}, {type_})",
+                f"{text} was {_braced(str(p.type))}, is {{{name}._type}}",
+            )
         if not isinstance(p.source, Captured):
             code.line(f"if {name}._base is not None: {name}._tracked()")
         if p.requires_grad:
@@ -274,6 +277,19 @@ class Checks:
     def _memory(self, i: int, p: TensorPlan) -> None:
         """The array of an input, in ``a{i}``, laid out as the program takes it."""
         code, name, text = self.code, self.names[p.source], _braced(p.text)
+        if _stays(p):
+            code.scope[f"k{i}"] = _nothing, 0
+            code.scope["look"] = _look
+            type_ = code.bind(p.type, "type")
+            code.line(f"last, p{i} = k{i}")
+            code.line(f"a{i} = {name}._value")
+            code.line(
+                f"if a{i} is not last(): "
+                f"p{i} = look(globals(), 'k{i}', {name}, a{i}, {type_}, {p.written})"
+            )
+            code.need(f"p{i} is not None", f"{text} was {_braced(str(p.type))} in rows, is "
+                      f"{{described({name})}}, {{laid_out({name})}}")  # fmt: skip
+            return
         code.line(f"a{i} = {name}._value")
         code.need(f"type(a{i}) is ndarray", f"{text} was made inside a trace")
         code.line(f"f = a{i}.flags")
@@ -294,7 +310,7 @@ class Checks:
         plan, code = self.plan, self.code
         arrays = [(i, p) for i, p in enumerate(plan.inputs) if isinstance(p, TensorPlan)]
         for i, p in arrays:
-            if p.strides is None:
+            if p.strides is None and not _stays(p):
                 code.scope["address_of"] = address_reader()
                 code.line(f"p{i} = address_of(a{i})")
         written = [i for i, p in arrays if p.written]
@@ -328,6 +344,41 @@ class Checks:
             "inputs share memory that is written",
         )
         code.line("known[0] = lows")
+
+
+def _stays(p: TensorPlan) -> bool:
+    """Whether a tensor's memory is that of the last call, as a rule: a parameter's."""
+    return isinstance(p.source, Captured) and p.strides is None
+
+
+def _nothing() -> None:
+    """In place of the reference to an array."""
+
+
+def _look(
+    scope: dict[str, Any], name: str, tensor: Tensor, array: Any, type_: TensorType, written: bool
+) -> int | None:
+    """The address of a tensor's array, remembered with the array; None where it does not fit.
+
+    A program that may never run again keeps no memory: the reference is a weak one.
+    """
+    if type(array) is not np.ndarray or not (tensor._type is type_ or _settle(tensor, type_)):
+        return None
+    flags = array.flags
+    if not (flags.carray or (not written and flags.c_contiguous and flags.aligned)):
+        return None
+    address = address_reader()(array)
+    scope[name] = weakref.ref(array), address
+    return address
+
+
+def _laid_out(tensor: Tensor) -> str:
+    """The layout of a tensor in a receipt."""
+    array = tensor._value
+    if type(array) is not np.ndarray:
+        return "made inside a trace"
+    access = "" if array.flags.writeable else " and read-only"
+    return f"with the strides {array.strides}{access}"
 
 
 def _settle(tensor: Tensor, type_: TensorType) -> bool:

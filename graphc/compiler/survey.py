@@ -7,6 +7,7 @@ that reaches it, every tensor with all the expressions that do, and every place 
 write to with what it held.
 """
 
+import copy
 import dis
 import enum
 import functools
@@ -32,6 +33,7 @@ from graphc.generator import Generator, default_generator
 from graphc.nn.hooks import OF_ALL
 from graphc.nn.module import Module
 from graphc.nn.parameter import is_lazy
+from graphc.nn.structure import COUNTED
 from graphc.optim.group import ParamGroup
 from graphc.optim.optimizer import _POST_HOOKS, _PRE_HOOKS, Optimizer
 from graphc.tensor import Size, Tensor
@@ -338,8 +340,10 @@ def _visit_container(value: Any, path: str, text: str, found: Survey, structural
             return
         found.places.append(Place(value, text, value.copy()))
     if isinstance(value, (set, frozenset)) or all(isinstance(item, PLAIN) for item in items):
-        copied = value.copy() if isinstance(value, (list, dict, set)) else value
-        found.checks.append(Check(path, text, copied, "values", False))
+        copied = copy.copy(value) if isinstance(value, (list, dict, set)) else value
+        # What cannot change, or counts its changes, is looked at when the module has changed.
+        fixed = structural and isinstance(value, (tuple, frozenset, *COUNTED))
+        found.checks.append(Check(path, text, copied, "values", fixed))
         return
     if keys is not None:
         known = [key if isinstance(key, VALUES) else id(key) for key in keys]

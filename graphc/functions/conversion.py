@@ -118,7 +118,7 @@ def numpy(self: Tensor, *, force: bool = False) -> Array:
         raise RuntimeError(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
         )
-    return self._array()
+    return self._array().view()  # an array object of its own, whose shape may be set
 
 
 def _as_array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Array:

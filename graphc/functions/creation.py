@@ -78,8 +78,8 @@ def from_numpy(ndarray: Array) -> Tensor:
             "it will raise. Copy the array if the tensor is to be written to.",
             stacklevel=3,
         )
-    plain = ndarray if type(ndarray) is np.ndarray else ndarray.view(np.ndarray)
-    return Tensor._make(plain)  # type: ignore[no-any-return]
+    # An array object of its own: setting the shape of the given one changes that one alone.
+    return Tensor._make(ndarray.view(np.ndarray))  # type: ignore[no-any-return]
 
 
 @tensor_function(method=False)

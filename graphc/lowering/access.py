@@ -8,7 +8,7 @@ from graphc.kernel import Expr, Ref
 from graphc.lowering.elements import Elements, Guard, broadcast_index
 from graphc.lowering.indexing import Index
 from graphc.lowering.roles import Role, Sweep, letters, only_view, role, sweep_of
-from graphc.sizes import Int, symbol
+from graphc.sizes import count, symbol
 
 MOST_EVALUATIONS = 512  # values computed for one element of a value that is not stored
 FEW_EVALUATIONS = 64  # below which it does not matter how often they repeat each other
@@ -152,11 +152,3 @@ def work(node: Node) -> int:
     if role(node) is Role.INLINE:
         return operations(node) * count(node.shape)
     return count(node.inputs[0].shape) if node.inputs else 0
-
-
-def count(values: tuple[Int, ...]) -> int:
-    """The number of elements of a shape; a named size counts as 64."""
-    total = 1
-    for value in values:
-        total *= value if isinstance(value, int) else 64
-    return total

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from graphc.ir import IndexMap, Node
-from graphc.lowering.access import count, work
+from graphc.lowering.access import work
 from graphc.lowering.groups import Group
 from graphc.lowering.plan import Plan
 from graphc.lowering.roles import Role
+from graphc.sizes import count
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from graphc.ir import Graph, Node
-from graphc.lowering.access import Accesses, count, own_axes
+from graphc.lowering.access import Accesses, own_axes
 from graphc.lowering.indexing import Index, divisions, halves, linear, rejoined
 from graphc.lowering.roles import Role, Sweep
-from graphc.sizes import Int, IntExpr, Symbol, product, substitute, symbol
+from graphc.sizes import Int, IntExpr, Symbol, count, product, substitute, symbol
 
 FEW_ROWS = 8  # below which a large sweep must be divided among threads
 LARGE_SWEEP = 1 << 15

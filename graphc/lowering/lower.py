@@ -24,7 +24,7 @@ from graphc.kernel import (
     Template,
 )
 from graphc.kernel import Role as BufferRole
-from graphc.lowering.access import count, operations
+from graphc.lowering.access import operations
 from graphc.lowering.buffers import Buffers
 from graphc.lowering.contractions import contraction_nests
 from graphc.lowering.explain import Explanation, Fused, fused, inline_of, reaches_window
@@ -44,7 +44,7 @@ from graphc.lowering.roles import Role
 from graphc.lowering.scatters import scatter_nest
 from graphc.lowering.statements import Names, SiteOf, identifier
 from graphc.lowering.templates import template_nest, template_sizes
-from graphc.sizes import Int, symbol, symbols
+from graphc.sizes import Int, count, symbol, symbols
 
 SMALL_BYTES = 1 << 16  # reductions of less data wait for others to share a kernel with
 SMALL_WORK = 1 << 18  # nests of less work share a kernel with their neighbours

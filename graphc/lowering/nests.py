@@ -19,7 +19,7 @@ from graphc.kernel import (
     Statement,
     Store,
 )
-from graphc.lowering.access import count, operations
+from graphc.lowering.access import operations
 from graphc.lowering.axes import tidy
 from graphc.lowering.buffers import Buffers
 from graphc.lowering.elements import Elements, Guard, rounded
@@ -30,7 +30,7 @@ from graphc.lowering.plan import Plan
 from graphc.lowering.roles import Role, Sweep
 from graphc.lowering.schedule import scheduled
 from graphc.lowering.statements import Names, Scope, SiteOf, Writer
-from graphc.sizes import Int, substitute, symbols
+from graphc.sizes import Int, count, substitute, symbols
 
 _LETTERS = "ijklmnopqr"
 _ARGUMENTS = (Combine.ARGMAX, Combine.ARGMIN)

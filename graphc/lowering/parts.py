@@ -9,8 +9,8 @@ of every step, which costs more than a step of a small recurrent layer.
 from collections.abc import Mapping, Sequence
 
 from graphc.ir import INPUT, PURE, Builder, Contract, Graph, IndexMap, Node, Scalar
-from graphc.lowering.access import count, own_axes, work
-from graphc.sizes import Int, symbols
+from graphc.lowering.access import own_axes, work
+from graphc.sizes import Int, count, symbols
 
 MOST_BYTES = 1 << 19  # of factors: each thread reads them all, in every step, from its own cache
 MOST_PARTS = 16

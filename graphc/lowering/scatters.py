@@ -9,14 +9,13 @@ from dataclasses import replace
 
 from graphc.ir import Node
 from graphc.kernel import Axis, Expr, Nest, Phase, Schedule, Skeleton, Store
-from graphc.lowering.access import count
 from graphc.lowering.axes import tidy
 from graphc.lowering.elements import Elements, Guard, combine_of, wraps
 from graphc.lowering.groups import Group
 from graphc.lowering.indexing import Index, linear
 from graphc.lowering.nests import Context, axis_names, work_of
 from graphc.lowering.statements import Scope, Writer
-from graphc.sizes import Int
+from graphc.sizes import Int, count
 
 WIDE = 4  # parallel results side by side that are worth vectorising
 

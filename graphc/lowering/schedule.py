@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from graphc.kernel import Axis, Contraction, Nest, Phase, Schedule, Skeleton
-from graphc.lowering.access import count
 from graphc.lowering.rewriting import expr_loads, phase_exprs
-from graphc.sizes import Int, coefficient
+from graphc.sizes import Int, coefficient, count
 
 FEW_POINTS = 16  # results up to which a long sweep is itself divided among threads, however many
 MUCH_WORK = 1 << 16  # operations for one result that make it long

@@ -7,9 +7,10 @@ as ``LOAD``, writing them (and bringing the line in first) as ``STORE``.
 from collections.abc import Iterable
 
 from graphc.ir import Graph, IndexMap, Node
-from graphc.lowering.access import count, operations, own_axes
+from graphc.lowering.access import operations, own_axes
 from graphc.lowering.groups import Group, Grouping
 from graphc.lowering.roles import WHOLE, Role
+from graphc.sizes import count
 
 LOAD = 4.0
 STORE = 8.0

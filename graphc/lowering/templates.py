@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from graphc.errors import GraphError
 from graphc.ir import Named, Node
 from graphc.kernel import Template
-from graphc.lowering.access import count
 from graphc.lowering.groups import Group
 from graphc.lowering.nests import Context
-from graphc.sizes import Int, IntExpr, product
+from graphc.sizes import Int, IntExpr, count, product
 
 
 def template_nest(group: Group, context: Context) -> Template:

@@ -8,7 +8,7 @@ from graphc.functions.typed import typename
 from graphc.modes import MODES
 from graphc.nn.hooks import BUFFER_REGISTRATION, MODULE_REGISTRATION, PARAMETER_REGISTRATION
 from graphc.nn.parameter import Buffer, Parameter
-from graphc.nn.structure import STRUCTURE, Hooks, Table
+from graphc.nn.structure import STRUCTURE, Hooks, Names, Table
 from graphc.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Members:
         own = self.__dict__
         own["_parameters"] = Table()
         own["_buffers"] = Table()
-        own["_non_persistent_buffers_set"] = set()
+        own["_non_persistent_buffers_set"] = Names()
         own["_modules"] = Table()
 
     # ------------------------------------------------------------------------------- registration

@@ -7,7 +7,7 @@ from graphc import tracing
 from graphc.nn.conversion import Convertible
 from graphc.nn.hooks import any_for_all, call_with_hooks, choose_kind
 from graphc.nn.state import IncompatibleKeys, Stateful
-from graphc.nn.structure import STRUCTURE, Hooks, RemovableHandle, Table, add_hook
+from graphc.nn.structure import STRUCTURE, Hooks, Names, RemovableHandle, Table, add_hook
 from graphc.tensor import Tensor
 
 __all__ = ["STRUCTURE", "IncompatibleKeys", "Module", "RemovableHandle", "clear_grad"]
@@ -213,7 +213,7 @@ class Module(Stateful, Convertible):
         for name in _HOOKS:
             if type(own.get(name)) is not Hooks:
                 own[name] = Hooks(own.get(name, {}))
-        own.setdefault("_non_persistent_buffers_set", set())
+        own["_non_persistent_buffers_set"] = Names(own.get("_non_persistent_buffers_set", ()))
         own.setdefault("_is_full_backward_hook", None)
         STRUCTURE.version += 1
 

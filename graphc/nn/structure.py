@@ -1,4 +1,4 @@
-"""What modules keep their members and hooks in: dicts that count every change.
+"""What modules keep their members and hooks in: dicts and sets that count every change.
 
 Compiled functions assume that modules are built as they were when they were traced. They look
 again only after ``STRUCTURE.version`` has moved.
@@ -19,7 +19,7 @@ class _Structure:
 
 STRUCTURE = _Structure()
 
-_WRITES = (
+_DICT_WRITES = (
     "__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update",
 )  # fmt: skip
 
@@ -40,10 +40,22 @@ class Hooks(OrderedDict[int, Any]):
     """Hooks, or what is to be known of them, by the number of their handles."""
 
 
-for _name in _WRITES:
-    setattr(Table, _name, _counted(getattr(dict, _name)))
-    setattr(Hooks, _name, _counted(getattr(OrderedDict, _name)))
-Hooks.move_to_end = _counted(OrderedDict.move_to_end)  # type: ignore[method-assign]
+class Names(set[str]):
+    """Names of some members of one module."""
+
+
+_WRITES = {
+    Table: _DICT_WRITES,
+    Hooks: (*_DICT_WRITES, "move_to_end"),
+    Names: (
+        "__iand__", "__ior__", "__isub__", "__ixor__", "add", "clear", "difference_update",
+        "discard", "intersection_update", "pop", "remove", "symmetric_difference_update", "update",
+    ),
+}  # fmt: skip
+COUNTED: dict[type, type] = {Table: dict, Hooks: OrderedDict, Names: set}  # and what they are else
+for _kind, _names in _WRITES.items():
+    for _name in _names:
+        setattr(_kind, _name, _counted(getattr(COUNTED[_kind], _name)))
 
 
 class RemovableHandle:

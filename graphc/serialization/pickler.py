@@ -13,7 +13,7 @@ from graphc.device import device
 from graphc.dtypes import dtype as DType
 from graphc.nn.module import Module
 from graphc.nn.parameter import Parameter
-from graphc.nn.structure import Hooks, Table
+from graphc.nn.structure import COUNTED
 from graphc.serialization.names import (
     GET_LAYOUT,
     REBUILD_FROM_TYPE,
@@ -217,11 +217,7 @@ def _with_plain_tables(reduced: Any) -> Any:
     if not isinstance(reduced, tuple) or len(reduced) < 3 or not isinstance(reduced[2], dict):
         return reduced
     state = {
-        name: dict(value)
-        if isinstance(value, Table)
-        else OrderedDict(value)
-        if isinstance(value, Hooks)
-        else value
+        name: COUNTED[type(value)](value) if type(value) in COUNTED else value
         for name, value in reduced[2].items()
     }
     return (*reduced[:2], state, *reduced[3:])

@@ -134,6 +134,16 @@ def test_little_work_is_one_thread_without_barriers():
     assert "gc_run(call, entry_body, 1)" in source.units[-1].text
 
 
+def test_a_short_program_wakes_no_thread(monkeypatch):
+    program = chain(pointwise(1000), pointwise(1000))
+    assert render_program(program, C).threads > 1
+    monkeypatch.setattr("graphc.codegen.program.WORTH_WAKING", 25_000)
+    source = render_program(program, C)
+    assert source.threads == 1
+    assert "gc_barrier" not in source.units[-1].text
+    assert render_program(chain(pointwise(1000, 1000), pointwise(1000, 1000)), C).threads > 1
+
+
 def test_barriers_only_where_threads_depend_on_each_other():
     little = replace(pointwise(1000, work=LITTLE), name="little")
     less = replace(pointwise(500, 3, work=LITTLE), name="less")

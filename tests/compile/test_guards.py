@@ -1,6 +1,7 @@
 """Assumptions: what makes a function compile again, and what does not."""
 
 import types
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -380,6 +381,38 @@ def test_modules() -> None:
     check(True)
     net.double()
     assert f(r(2, 3).double()).dtype is torch.float64
+
+
+def test_what_lies_in_modules_is_not_looked_at_in_every_call() -> None:
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, (1, 3), padding="same"), torch.nn.BatchNorm2d(4), torch.nn.Flatten()
+    ).eval()
+    run = torch.compile(net)
+    run(torch.ones(1, 3, 4, 4))
+    guard = run._compiled._specialisations[0].dispatch._code.scope["guard"]
+    inside = [c.check.path for c in guard._checks if not c.check.structural]
+    assert not [path for path in inside if "_modules" in path or ".__dict__" in path]
+    before = run(torch.ones(1, 3, 4, 4))
+    net[0].kernel_size = (3, 1)
+    run(torch.ones(1, 3, 4, 4))
+    assert run.receipts[1].reason == "Sequential.0.kernel_size holds other values"
+    net[1]._non_persistent_buffers_set.add("running_mean")
+    assert torch.equal(run(torch.ones(1, 3, 4, 4)), before)
+
+
+def test_memory_of_parameters_that_moves() -> None:
+    net = nn.Linear(3, 2)
+    f = torch.compile(net)
+    x = r(4, 3)
+    for data in (r(2, 3), r(2, 3), r(3, 2).t(), r(2, 3).double(), r(2, 3)):
+        old = weakref.ref(net.weight._value)
+        net.weight.data = data
+        net.to(data.dtype)
+        x = x.to(data.dtype)
+        assert_same(f(x), net(x))
+        assert old() is None  # no program keeps what the parameter has left
+    said = "weight was f32[2, 3] in rows, is a tensor f32[2, 3], with the strides (4, 8)"
+    assert said in reasons(f)[1]
 
 
 def test_training_flags() -> None:

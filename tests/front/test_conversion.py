@@ -310,6 +310,17 @@ def test_copies_of_what_is_on_the_tape() -> None:
     assert same.requires_grad
 
 
+def test_shapes_of_arrays_and_of_their_tensors_are_apart() -> None:
+    array = np.arange(6.0)
+    x = graphc.from_numpy(array)
+    array.shape = (2, 3)
+    assert x.numpy().shape == (6,)
+    x.numpy().shape = (3, 2)
+    x.numpy().flags.writeable = False
+    x[0] = 7
+    assert x.tolist() == [7, 1, 2, 3, 4, 5] and array[0, 0] == 7
+
+
 def test_numpy_shares_memory_both_ways() -> None:
     x = graphc.arange(6.0).reshape(2, 3)
     array = x.t().numpy()

@@ -89,7 +89,7 @@ class _ConvNd(Module):
                 bound = 1 / math.sqrt(fan_in)
                 init.uniform_(self.bias, -bound, bound)
 
-    def _amounts(self) -> list[int]:
+    def _amounts(self) -> tuple[int, ...]:
         """Padding as :func:`functional.pad` takes it: from the last dimension backwards."""
         amounts: list[int] = []
         for d in reversed(range(self.spatial)):
@@ -101,7 +101,7 @@ class _ConvNd(Module):
             else:
                 before = after = self.padding[d]
             amounts += [before, after]
-        return amounts
+        return tuple(amounts)
 
     def extra_repr(self) -> str:
         n = self.spatial
