@@ -145,10 +145,11 @@ def _twice(t: Any, op: Any, process: Any, arguments: Any, given: list[Any]) -> l
         return []
     seeds = [cotangent(t, y, i).requires_grad_() for i, y in enumerate(outputs)]
     first = t.autograd.grad(outputs, inputs, seeds, create_graph=True, allow_unused=True)
-    kept = [g for g in first if g is not None and g.requires_grad]
+    # Numbered among all: the gradient of nothing (shape (0,)) is a constant to PyTorch alone.
+    kept = [(i, g) for i, g in enumerate(first) if g is not None and g.requires_grad]
     wanted = [*inputs, *seeds]
     if not kept:  # a gradient that depends on nothing
         return [t.zeros_like(x) for x in wanted]
-    weights = [cotangent(t, g, 7 + i) for i, g in enumerate(kept)]
-    found = t.autograd.grad(kept, wanted, weights, allow_unused=True)
+    weights = [cotangent(t, g, 7 + i) for i, g in kept]
+    found = t.autograd.grad([g for _, g in kept], wanted, weights, allow_unused=True)
     return [t.zeros_like(x) if g is None else g for g, x in zip(found, wanted, strict=True)]
