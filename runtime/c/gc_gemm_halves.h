@@ -50,11 +50,13 @@ GC_INLINE gc_bf16x32 gc_load_bf16x32(const gc_bf16 *from) {
 
 /* Elements [low, high) from memory, zero elsewhere; nothing else is read. */
 GC_INLINE gc_bf16x32 gc_load_between_bf16x32(const gc_bf16 *from, int64_t low, int64_t high) {
-    gc_bf16 elements[32] = {{0}};
-    for (int i = 0; i < 32; i++) {
-        if (i >= low && i < high) elements[i] = from[i];
-    }
-    return gc_load_bf16x32(elements);
+    gc_bf16x32 pairs;
+    const uint32_t first = gc_lane_mask(low, high), second = gc_lane_mask(low - 16, high - 16);
+    const uint32_t mask = first | second << 16;
+    __asm__("vmovdqu16 %1, %0%{%2%}%{z%}"
+            : "=v"(pairs)
+            : "m"(*(const gc_bf16(*)[32])from), "Yk"(mask));
+    return pairs;
 }
 
 /* The same of floats, rounded. */

@@ -23,10 +23,10 @@ GC_INLINE float gc_bf16_to_f32(gc_bf16 x) { return gc_float_of((gc_u32)x.bits <<
 /* Rounds to nearest even; overflows to infinity; a NaN keeps sign and upper payload, made quiet. */
 GC_INLINE gc_bf16 gc_f32_to_bf16(float x) {
     gc_u32 bits = gc_bits_f32(x);
-    gc_u32 rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-    gc_u32 quiet = (bits >> 16) | 0x40u;
+    gc_u32 rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+    gc_u32 quiet = bits | 0x400000u;
     gc_bf16 result;
-    result.bits = (gc_u16)(x != x ? quiet : rounded);
+    result.bits = (gc_u16)((x != x ? quiet : rounded) >> 16);
     return result;
 }
 

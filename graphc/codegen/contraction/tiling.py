@@ -20,7 +20,10 @@ from graphc.sizes import Int, Symbol, coefficient, product, symbols
 
 LATENCY = 4  # cycles until a sum can be added to again
 FAR_LOAD = 2.0  # cycles for a vector from the second-level cache
+FAR_ROW = 2.5  # the same where rows push each other out of the first-level cache
+FAR_PACKED = 1.5  # cycles for an element of so much that packing takes it through memory
 FAR_ELEMENTS = 256 * 1024  # of an operand that the second-level cache does not hold
+WAYS = 10  # rows at the same place of the first-level cache that it holds beside others
 LONG_PIECE = 512  # elements from which a piece of memory is fetched ahead
 FAR_PIECE = 250.0  # cycles to wait for a shorter one
 MASKING = 3.0  # cycles to find out which lanes exist
@@ -431,6 +434,8 @@ def _vector_plan(
     for size, strips in ((lines.size, _total(lines)),) if packed else lines.sizes:
         for vectors, panels in _vector_counts(lanes, width, whole, inner):
             loads = max((size + vectors * load) / 2, vectors * stream)
+            if not packed and size > WAYS and _any_aliases(sides.line, lines):
+                loads = max(loads, size * FAR_ROW)
             step = max(size * vectors / 2, loads, LATENCY) + masked
             cycles += strips * panels * (step * depth * done + 20 + size * vectors)
     if direct and _span(sides.lane, sides.nest.depth) * 4 > PANEL_BYTES and _total(lines) > 2:
@@ -442,13 +447,16 @@ def _vector_plan(
     if not packed and _total(lanes) > 2:
         if _distinct(sides.line, (*lines.pairs, *sides.depth_pairs)) * 4 > STRIP_BYTES:
             cycles *= 1.12
-        if any(_aliases(sides.line.stride(axis.name)) for axis, step in lines.pairs if step > 8):
+        aliased = [n for axis, n in lines.pairs if _aliases(sides.line.stride(axis.name))]
+        if any(8 < n <= WAYS for n in aliased):
             cycles *= 1.3
     if not packed:
         cycles += _total(lines) * _total(lanes) * _far_pieces(sides, lines) * FAR_PIECE
     if not direct:
         along = lanes.axes[-1]
-        cycles += _total(lanes) * lanes.size * depth * pack_cost(sides.lane, along, sides.nest)
+        elements = _total(lanes) * lanes.size * depth
+        far = FAR_PACKED if elements > 4 * FAR_ELEMENTS else 0.0
+        cycles += elements * (pack_cost(sides.lane, along, sides.nest) + far)
     if packed:
         run = next((axis for axis, step in reversed(lines.pairs) if step > 1), None)
         cycles += _total(lines) * lines.size * depth * pack_cost(sides.line, run, sides.nest)
@@ -566,6 +574,10 @@ def _aliases(stride: Int | None) -> bool:
     return isinstance(stride, int) and stride != 0 and stride % 1024 == 0
 
 
+def _any_aliases(side: Operand, tiling: Tiling) -> bool:
+    return any(step > 1 and _aliases(side.stride(axis.name)) for axis, step in tiling.pairs)
+
+
 def pack_cost(side: Operand, run: Axis | None, nest: Contraction) -> float:
     """Cycles for one element of a packed panel."""
     if side.strides is None:
@@ -575,7 +587,7 @@ def pack_cost(side: Operand, run: Axis | None, nest: Contraction) -> float:
         return 2.0 if along else 3.0
     if along:
         return 0.15
-    if nest.depth and side.stride(nest.depth[-1].name) == 1:
+    if nest.depth and side.stride(nest.depth[-1].name) == (PER if side.pair == 1 else 1):
         return 0.35 if estimated(nest.depth[-1]) >= 8 else 1.0
     return 1.5
 
@@ -599,9 +611,12 @@ def transposed(sides: Sides, lines: Tiling) -> bool:
 def _epilogue_cost(sides: Sides, lanes: Tiling, lines: Tiling) -> float:
     points = prod(estimated(axis) for axis in (*sides.line_axes, *sides.lane_axes))
     out = _contiguous(sides.nest)
+    halves = sides.nest.dtype.short in ("f16", "bf16")  # rounding is slow in short runs
     if lanes.axes[-1].name == out:
-        return points * 0.25
-    return points * (0.5 if transposed(sides, lines) else 1.5)
+        return points * (0.5 if halves else 0.25)
+    if transposed(sides, lines):
+        return points * (1.6 if halves else 0.5)
+    return points * (4.0 if halves else 1.5)
 
 
 # ------------------------------------------------------------------------------------------ dots
@@ -633,7 +648,9 @@ def _dot_plan(sides: Sides, lines: Tiling, lanes: Tiling, width: int) -> Plan:
     cycles = 0.0
     for size, strips in lines.sizes:
         for across, panels in lanes.sizes:
-            step = max(size * across / 2, (size + across * 1.5) / 2, LATENCY)
+            far = FAR_ROW * (size * _any_aliases(sides.line, lines))
+            far += FAR_ROW * (across * _any_aliases(sides.lane, lanes))
+            step = max(size * across / 2, (size + across * 1.5) / 2, far, LATENCY)
             cycles += strips * panels * (step * steps + outer * 2 + 20 + size * across * 15)
     points = prod(estimated(axis) for axis in (*sides.line_axes, *sides.lane_axes))
     batch = prod(estimated(axis) for axis in nest.batch)
