@@ -6,14 +6,16 @@ gradient of a gradient needs nothing new.
 """
 
 import heapq
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 from graphc import dtypes
 from graphc.errors import GraphError
 from graphc.ir import INPUT, OPS, Attrs, Builder, Graph, Node, Op, TensorType, topological
+from graphc.ops.evaluation import Program
 from graphc.sizes import Int
 
 
@@ -43,6 +45,7 @@ def backpropagate(
     needed: Callable[[Node], bool],
     rule: Rule,
     arrived: Callable[[Node, Any], Any] | None = None,
+    joined: Callable[[Any, Any], Any] = operator.add,
 ) -> dict[Node, Any]:
     """Cotangents of all needed leaves (nodes without inputs that need one).
 
@@ -50,6 +53,7 @@ def backpropagate(
     needed    whether a cotangent has to reach this node
     rule      runs the gradient rule of one node
     arrived   sees each node's full cotangent and may replace it (hooks)
+    joined    adds a cotangent that arrives to what a node has already
     """
     cotangents: dict[Node, Any] = {}
     leaves: dict[Node, Any] = {}
@@ -57,7 +61,7 @@ def backpropagate(
 
     def deliver(node: Node, g: Any) -> None:
         if node in cotangents:
-            cotangents[node] = cotangents[node] + g
+            cotangents[node] = joined(cotangents[node], g)
         else:
             cotangents[node] = g
             heapq.heappush(heap, (-node.serial, node))
@@ -114,7 +118,7 @@ def _widened(x: Any) -> Any:
     return OPS["cast"](x, dtype=dtypes.float32) if x.dtype in _HALVES else x
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pullback:
     """The gradient rule of one application as a small graph, pruned to what is wanted.
 
@@ -122,9 +126,40 @@ class Pullback:
     one value; ``results`` number the cotangents; ``uses`` tells which of (y, *xs) are read.
     """
 
-    steps: tuple[tuple[Op, tuple[int, ...], Attrs], ...]
-    results: tuple[int | None, ...]
-    uses: tuple[bool, ...]
+    given: tuple[Node, ...]
+    parts: tuple[Node | None, ...]
+
+    @cached_property
+    def passes(self) -> bool:
+        """Whether there is any cotangent."""
+        return any(part is not None for part in self.parts)
+
+    @cached_property
+    def _order(self) -> list[Node]:
+        return [n for n in topological(p for p in self.parts if p is not None) if n.op is not INPUT]
+
+    @cached_property
+    def _numbers(self) -> dict[Node, int]:
+        return {n: i for i, n in enumerate([*self.given, *self._order])}
+
+    @cached_property
+    def steps(self) -> tuple[tuple[Op, tuple[int, ...], Attrs], ...]:
+        numbers = self._numbers
+        return tuple((n.op, tuple(numbers[i] for i in n.inputs), n.attrs) for n in self._order)
+
+    @cached_property
+    def results(self) -> tuple[int | None, ...]:
+        return tuple(None if p is None else self._numbers[p] for p in self.parts)
+
+    @cached_property
+    def uses(self) -> tuple[bool, ...]:
+        read = {source for n in self._order for source in n.inputs} | set(self.parts)
+        return tuple(n in read for n in self.given[1:])
+
+    @cached_property
+    def program(self) -> Program:
+        """The same on arrays, where nobody asks for the gradient of the gradient."""
+        return Program(self.given, self.parts)
 
 
 @lru_cache(maxsize=8192)
@@ -139,14 +174,7 @@ def _pullback(
     given = [builder.input(name, type) for name, type in zip(("g", "y"), (y, y), strict=True)]
     given += [builder.input(f"x{i}", type) for i, type in enumerate(xs)]
     parts = apply_rule(op, given[0], given[1], given[2:], dict(attrs), wanted)
-    order = [n for n in topological(p for p in parts if p is not None) if n.op is not INPUT]
-    numbers = {n: i for i, n in enumerate([*given, *order])}
-    read = {source for n in order for source in n.inputs} | set(parts)
-    return Pullback(
-        tuple((n.op, tuple(numbers[i] for i in n.inputs), n.attrs) for n in order),
-        tuple(None if p is None else numbers[p] for p in parts),
-        tuple(n in read for n in given[1:]),
-    )
+    return Pullback(tuple(given), parts)
 
 
 def pullback(

@@ -15,6 +15,7 @@ import itertools
 import keyword
 import math
 import re
+import weakref
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -33,13 +34,37 @@ Attrs = Mapping[str, Any]
 CPU = Device("cpu")
 
 
-@dataclass(frozen=True)
 class TensorType:
-    """What is known of a value before it is computed."""
+    """What is known of a value before it is computed.
+
+    Equal types are one object, so comparing and hashing cost nothing.
+    """
+
+    __slots__ = ("__weakref__", "device", "dtype", "shape")
 
     shape: tuple[Int, ...]
     dtype: DType
-    device: Device = CPU
+    device: Device
+
+    def __new__(cls, shape: tuple[Int, ...], dtype: DType, device: Device = CPU) -> "TensorType":
+        known = _TYPES.get((shape, dtype, device))
+        if known is not None:
+            return known
+        # A size of NumPy's, which is no int, must not stand for the equal int from now on.
+        plain = tuple(int(n) if isinstance(n, np.integer) else n for n in shape)
+        made = object.__new__(cls)
+        for name, value in (("shape", plain), ("dtype", dtype), ("device", device)):
+            object.__setattr__(made, name, value)
+        return _TYPES.setdefault((plain, dtype, device), made)
+
+    def __setattr__(self, name: str, _value: object) -> None:
+        raise AttributeError(f"attribute {name!r} of a TensorType is not writable")
+
+    def __reduce__(self) -> Any:
+        return TensorType, (self.shape, self.dtype, self.device)
+
+    def __repr__(self) -> str:
+        return f"TensorType({self})"
 
     def __str__(self) -> str:
         where = "" if self.device == CPU else f"@{self.device}"
@@ -54,6 +79,9 @@ class TensorType:
 
     def with_dtype(self, dtype: DType) -> "TensorType":
         return TensorType(self.shape, dtype, self.device)
+
+
+_TYPES: "weakref.WeakValueDictionary[Any, TensorType]" = weakref.WeakValueDictionary()
 
 
 class Operand(Protocol):

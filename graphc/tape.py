@@ -8,7 +8,7 @@ trace the held values are nodes of the traced graph, so the gradient becomes par
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from graphc.autodiff import Pullback, pullback
+from graphc.autodiff import Pullback
 from graphc.errors import Location, user_location
 from graphc.ir import INPUT, Attrs, Leaf, Node, Op, TensorType, topological
 from graphc.modes import MODES
@@ -20,11 +20,9 @@ if TYPE_CHECKING:
 class Storage:
     """The memory that a tensor and its views share; ``version`` counts in-place writes."""
 
-    __slots__ = ("__weakref__", "address", "version")
-
-    def __init__(self) -> None:
-        self.version = 0
-        self.address: int | None = None  # of the owner's first element, once somebody asked
+    # Defaults of the class: most storages are never written, and making one costs no Python call.
+    version: int = 0
+    address: int | None = None  # of the owner's first element, once somebody asked
 
 
 class Saved:
@@ -33,14 +31,13 @@ class Saved:
     With ``unpack`` set it is what a pack hook made of the value (see ``saved_tensors_hooks``).
     """
 
-    __slots__ = ("node", "storage", "unpack", "value", "version")
+    unpack: Callable[[Any], Any] | None = None
 
     def __init__(self, value: Any, tensor: "Tensor", node: "TapeNode | None") -> None:
         self.value = value
-        self.storage = tensor._storage
-        self.version = tensor._storage.version
+        self.storage = storage = tensor._storage
+        self.version = storage.version
         self.node = node
-        self.unpack: Callable[[Any], Any] | None = None
 
 
 def _outside(*_args: Any, **_attrs: Any) -> Any:
@@ -53,33 +50,18 @@ OUTER = Op("outer", _outside, _outside, Leaf())
 class TapeNode(Node):
     """One recorded application, or a leaf (``tensor`` is then set)."""
 
-    __slots__ = (
-        "after",
-        "custom",
-        "freed",
-        "hooks",
-        "known_as",
-        "location",
-        "notes",
-        "requires",
-        "rule",
-        "saved",
-        "tensor",
-    )
-
-    def __init__(self, op: Op, inputs: tuple[Node, ...], attrs: Attrs, type: TensorType) -> None:
-        super().__init__(op, inputs, attrs, type)
-        self.saved: tuple[Saved | None, ...] = ()
-        self.requires = True
-        self.freed = False
-        self.tensor: Tensor | None = None
-        self.hooks: dict[int, Callable[[Any], Any]] | None = None
-        self.rule: Pullback | None = None
-        self.location: Location | None = None  # of the operation: in a trace, or to find anomalies
-        self.custom: Callable[[Any, Sequence[bool]], Sequence[Any]] | None = None  # not one row
-        self.known_as: str | None = None  # the name of a custom node
-        self.after: dict[int, Callable[..., Any]] | None = None  # hooks that see what comes out
-        self.notes: dict[Any, Any] | None = None  # see metadata
+    # Defaults of the class: few nodes differ from them, and many nodes are made.
+    saved: "tuple[Saved | None, ...]" = ()
+    requires: bool = True
+    freed: bool = False
+    tensor: "Tensor | None" = None
+    hooks: dict[int, Callable[[Any], Any]] | None = None
+    rule: Pullback | None = None
+    location: Location | None = None  # of the operation: in a trace, or to find anomalies
+    custom: Callable[[Any, Sequence[bool]], Sequence[Any]] | None = None  # not one row
+    known_as: str | None = None  # the name of a custom node
+    after: dict[int, Callable[..., Any]] | None = None  # hooks that see what comes out
+    notes: dict[Any, Any] | None = None  # see metadata
 
     def name(self) -> str:
         """The name PyTorch would print: ``AddBackward0``."""
@@ -161,31 +143,34 @@ def ending_node(type: TensorType, error: RuntimeError | None = None) -> TapeNode
     return node
 
 
-def record(op: Op, operands: Sequence["Tensor"], attrs: Attrs, result: "Tensor") -> TapeNode | None:
+def record(
+    op: Op,
+    operands: Sequence["Tensor"],
+    attrs: Attrs,
+    result: "Tensor",
+    rule_for: Callable[[tuple[bool, ...]], Pullback],
+) -> TapeNode | None:
     """Puts an application on the tape and keeps exactly what its gradient rule will read.
 
-    None when no gradient can pass (``stop_gradient``).
+    ``rule_for`` gives the rule for the operands that want a gradient. None when no gradient can
+    pass (``stop_gradient``).
     """
-    inputs = tuple(t._tape_node() for t in operands)
-    node = TapeNode(op, inputs, attrs, result._type)
-    node.rule = pullback(
-        op, node.type, [n.type for n in inputs], attrs, [n.requires for n in inputs]
-    )
-    if all(part is None for part in node.rule.results):
+    inputs = tuple([t._node or t._tape_node() for t in operands])
+    rule = rule_for(tuple([n.requires for n in inputs]))
+    if not rule.passes:
         return None
-    uses = node.rule.uses
+    node = TapeNode(op, inputs, attrs, result._type)
+    node.rule = rule
     if isinstance(result._value, Node) and result._value.builder is not None:
         node.location = result._value.builder.locations.get(result._value)
     elif MODES.anomaly:
         node.location = user_location()
     save_ = Saved if MODES.saved_hooks is None else save
-    node.saved = (
-        save_(result._value, result, None) if uses[0] else None,
-        *(
-            save_(t._current(), t, n) if use else None
-            for t, n, use in zip(operands, inputs, uses[1:], strict=True)
-        ),
-    )
+    uses = rule.uses
+    saved: list[Saved | None] = [save_(result._value, result, None) if uses[0] else None]
+    for number, t in enumerate(operands, 1):
+        saved.append(save_(t._current(), t, inputs[number - 1]) if uses[number] else None)
+    node.saved = tuple(saved)
     return node
 
 

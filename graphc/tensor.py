@@ -8,22 +8,26 @@ value is computed by an ordinary operation, carried through the chain of views i
 
 import weakref
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from graphc import dtypes
+from graphc.autodiff import pullback
 from graphc.device import device as Device
+from graphc.dispatch import plan_of
 from graphc.errors import TraceError, located
-from graphc.ir import CPU, Arithmetic, Attrs, Decompose, Node, Op, TensorType, infer_type
+from graphc.ir import CPU, Arithmetic, Attrs, Decompose, Node, Op, TensorType
 from graphc.modes import MODES
 from graphc.ops import OPS
 from graphc.ops.elementwise import is_elementwise
+from graphc.ops.evaluation import ERRORS, SILENT
 from graphc.tape import Storage, TapeNode, ending_node, leaf_node, record
 
 View = tuple[tuple[Op, Attrs], ...]
 Array = np.ndarray[Any, Any]
+_new = object.__new__
 
 
 class Size(tuple[int, ...]):
@@ -109,13 +113,13 @@ class Tensor(Arithmetic):
     def _make(
         cls, value: Any, type: TensorType | None = None, storage: Storage | None = None
     ) -> Any:
-        self = object.__new__(cls)
+        self = _new(cls)
         self._value = value
         self._type = _type_of(value) if type is None else type
-        self._storage = Storage() if storage is None else storage
+        self._storage = storage = Storage() if storage is None else storage
         self._base = None
         self._view = ()
-        self._seen = self._storage.version
+        self._seen = storage.version
         self._node = None
         self._leaf = None
         self._requires_grad = False
@@ -516,18 +520,26 @@ def _type_of(array: Array) -> TensorType:
     return found
 
 
-@lru_cache(maxsize=4096)
-def _number(kind: Any, text: str, dtype: dtypes.dtype) -> Tensor:
-    value = {"True": True, "False": False}.get(text) if kind is bool else kind(text)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return Tensor._make(np.asarray(value).astype(dtype.numpy))  # type: ignore[no-any-return]
+_NUMBERS: "dict[tuple[Any, ...], Tensor]" = {}
 
 
 def number(value: bool | int | float, dtype: dtypes.dtype) -> Tensor:
     """A Python number as a zero-dim constant of a dtype."""
     if MODES.trace is not None:
         return MODES.trace.number(value, dtype)
-    return _number(type(value), repr(value), dtype)  # type: ignore[arg-type]
+    key = (value, type(value), dtype)
+    found = _NUMBERS.get(key) if value else None  # 0.0 and -0.0 are equal
+    if found is None:
+        token = ERRORS.set(SILENT)
+        try:
+            found = Tensor._make(np.asarray(value).astype(dtype.numpy))
+        finally:
+            ERRORS.reset(token)
+        if len(_NUMBERS) >= 4096:
+            _NUMBERS.clear()
+        if value == value:  # NaN would not be found again
+            _NUMBERS[key] = found
+    return found
 
 
 def escaped(tensor: Tensor) -> TraceError:
@@ -538,12 +550,12 @@ def escaped(tensor: Tensor) -> TraceError:
 
 
 def _lift(operands: Sequence[Any]) -> list[Tensor]:
-    like: Tensor | None = None
+    dtype: dtypes.dtype | None = None
     for x in operands:
-        if isinstance(x, Tensor) and (like is None or like.dtype is dtypes.bool):
-            like = x
-    assert like is not None
-    return [x if isinstance(x, Tensor) else number(x, like.dtype) for x in operands]
+        if isinstance(x, Tensor) and (dtype is None or dtype is dtypes.bool):
+            dtype = x._type.dtype
+    assert dtype is not None
+    return [x if isinstance(x, Tensor) else number(x, dtype) for x in operands]
 
 
 def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
@@ -553,53 +565,80 @@ def apply(op: Op, operands: Sequence[Any], attrs: Attrs) -> Tensor:
     graph. Either way the application is recorded when a gradient may be asked for.
     """
     tensors: Sequence[Tensor] = operands
-    if not all(isinstance(x, Tensor) for x in operands):
-        tensors = _lift(operands)
-    trace = MODES.trace
-    if trace is None:
-        values = [t._current() for t in tensors]
-        for t, value in zip(tensors, values, strict=True):
-            if type(value) is not np.ndarray:
-                raise escaped(t)
-        try:
-            type_ = infer_type(op, [t._type for t in tensors], attrs)
-            value = op.evaluate(*values, **attrs)
-        except (RuntimeError, IndexError, TypeError, ValueError) as error:
-            raise located(error, op.name, *tensors) from None
-        if type(value) is not np.ndarray:
-            value = np.asarray(value)
-        if op.put is None and (not value.flags.c_contiguous or isinstance(op.lower, Decompose)):
-            value = _placed(value, op, values, [t._type for t in tensors], attrs)
+    for x in operands:
+        if not isinstance(x, Tensor):
+            tensors = _lift(operands)
+            break
+    if MODES.trace is not None:
+        return _traced(MODES.trace, op, tensors, attrs)
+    values = []
+    followed = False
+    for t in tensors:
+        if t._seen != t._storage.version:
+            t._sync()
+        values.append(t._value)
+        if t._node is not None or t._requires_grad:
+            followed = True
+        if type(t._value) is not np.ndarray:
+            raise escaped(t)
+    token = ERRORS.set(SILENT)
+    try:
+        plan = plan_of(op, [t._type for t in tensors], attrs)
+        value = plan.run(*values, **attrs)
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        raise located(error, op.name, *tensors) from None
+    finally:
+        ERRORS.reset(token)
+    if type(value) is not np.ndarray:
+        value = np.asarray(value)
+    if plan.is_view:
+        result: Tensor = Tensor._make(value, plan.type)
+        if tensors:
+            _link(result, tensors[0], op, attrs)
     else:
-        tensors = [trace.twin(t) for t in tensors]
-        value = trace.apply(op, [t._current() for t in tensors], attrs)
-        type_ = value.type
-    result: Tensor = Tensor._make(value, type_)
-    if trace is not None:
-        trace.results.append(weakref.ref(result))
-        if not all(t._in_order() for t in tensors) and is_elementwise(
-            op, [t._type for t in tensors], attrs
-        ):
-            layouts = [t._layout() for t in tensors]
-            if not any(map(_spread, layouts)):
-                result._shadow_array = _alike(layouts, type_.dtype.numpy)
+        if plan.is_composite or not value.flags.c_contiguous:
+            value = _placed(value, op, values, tensors, attrs)
+        result = Tensor._make(value, plan.type)
+    if followed and plan.follows and MODES.grad:
+        result._node = record(op, tensors, attrs, result, plan.rule)
+    return result
+
+
+def _traced(trace: Any, op: Op, operands: Sequence[Tensor], attrs: Attrs) -> Tensor:
+    """A node of the trace's graph, laid out in memory as the eager result would be."""
+    tensors = [trace.twin(t) for t in operands]
+    value = trace.apply(op, [t._current() for t in tensors], attrs)
+    result: Tensor = Tensor._make(value, value.type)
+    trace.results.append(weakref.ref(result))
+    if not all(t._in_order() for t in tensors) and is_elementwise(
+        op, [t._type for t in tensors], attrs
+    ):
+        layouts = [t._layout() for t in tensors]
+        if not any(map(_spread, layouts)):
+            result._shadow_array = _alike(layouts, value.type.dtype.numpy)
     if op.put is not None and tensors:
         _link(result, tensors[0], op, attrs)
-    if MODES.grad and op.vjp is not None and type_.dtype.is_floating_point:
+    if MODES.grad and op.vjp is not None and value.type.dtype.is_floating_point:
         for t in tensors:
             if t._requires_grad or t._node is not None:
-                result._node = record(op, tensors, attrs, result)
+                types = [t._type for t in tensors]
+                rule = partial(pullback, op, value.type, types, attrs)
+                result._node = record(op, tensors, attrs, result, rule)
                 break
     return result
 
 
 def _placed(
-    value: Array, op: Op, values: Sequence[Array], types: Sequence[TensorType], attrs: Attrs
+    value: Array, op: Op, values: Sequence[Array], tensors: Sequence[Tensor], attrs: Attrs
 ) -> Array:
     """New memory in the order that a result has: its operands', or row-major order."""
-    if value.flags.c_contiguous and all(x.flags.c_contiguous for x in values):
-        return value
-    if any(map(_spread, values)) or not is_elementwise(op, types, attrs):
+    if value.flags.c_contiguous:
+        for x in values:
+            if not x.flags.c_contiguous:
+                break
+        else:
+            return value
+    if any(map(_spread, values)) or not is_elementwise(op, [t._type for t in tensors], attrs):
         return value if value.flags.c_contiguous else np.ascontiguousarray(value)
     if isinstance(op.lower, Decompose):
         wanted = _alike(values, value.dtype)
@@ -654,6 +693,6 @@ def _repeats(layout: Array, view: View) -> bool:
 
 
 def _shares(view: Array, of: Array) -> bool:
-    if view is of or view.base is of:
+    if view is of or view.base is of or (view.base is not None and view.base is of.base):
         return True
     return view.base is not None and (view.size == 0 or bool(np.may_share_memory(view, of)))

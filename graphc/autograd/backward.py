@@ -1,16 +1,20 @@
 """``backward`` and ``grad``: walking the tape that operations left behind."""
 
+import operator
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from graphc.autodiff import backpropagate, pullback
+from graphc.autodiff import Pullback, backpropagate, pullback
 from graphc.autograd import hooks
+from graphc.autograd.totals import Part, as_tensor, joined, whole
+from graphc.errors import located
 from graphc.functions.promotion import cast
-from graphc.ir import Node, TensorType, topological
+from graphc.ir import OPS, Node, TensorType, topological
 from graphc.modes import MODES
+from graphc.ops.evaluation import ERRORS, SILENT
 from graphc.tape import OUTER, Saved, TapeNode
 from graphc.tensor import Tensor, apply
 from graphc.tracing import backward_leaves, suspended
@@ -237,16 +241,16 @@ def _unpack(node: TapeNode) -> list[Tensor | None]:
     """(y, *xs) of a gradient rule: tensors where values were kept."""
     if node.freed:
         raise RuntimeError(f"{FREED} The operation is {node.op.name}.")
-    out: list[Tensor | None] = []
-    for i, kept in enumerate(node.saved):
-        if kept is None:
-            out.append(None)
-        elif i == 0:
-            out.append(restored(kept, node, node.type, "the output of", node))
-        else:
-            type_ = node.inputs[i - 1].type
-            out.append(restored(kept, kept.node, type_, f"input {i - 1} of", node))
-    return out
+    return [
+        None if kept is None else _unpacked_at(node, i, kept) for i, kept in enumerate(node.saved)
+    ]
+
+
+def _unpacked_at(node: TapeNode, i: int, kept: Saved) -> Tensor:
+    """The value that is number ``i`` of (y, *xs)."""
+    if i == 0:
+        return restored(kept, node, node.type, "the output of", node)
+    return restored(kept, kept.node, node.inputs[i - 1].type, f"input {i - 1} of", node)
 
 
 def restored(
@@ -299,18 +303,54 @@ def _unpacked(kept: Saved, tracked: TapeNode | None, type_: TensorType) -> Tenso
     return tensor
 
 
+def _rule_of(node: TapeNode, wanted: Sequence[bool]) -> Pullback:
+    """The kept rule, or a smaller one where fewer inputs are wanted."""
+    rule = node.rule
+    assert rule is not None  # only a custom node has none
+    for part, want in zip(rule.parts, wanted, strict=True):
+        if part is not None and not want:
+            types = [n.type for n in node.inputs]
+            return pullback(node.op, node.type, types, node.attrs, wanted)
+    return rule
+
+
 def _run_rule(node: TapeNode, g: Any, wanted: Sequence[bool]) -> Sequence[Any]:
-    """Runs the kept rule on tensors, or a smaller one where fewer inputs are wanted."""
+    """Runs a node's rule on tensors."""
     if node.custom is not None and not node.freed:
         return node.custom(g, wanted)
     values: list[Any] = [g, *_unpack(node)]
-    rule = node.rule
-    assert rule is not None  # only a custom node has none
-    if any(r is not None and not w for r, w in zip(rule.results, wanted, strict=True)):
-        rule = pullback(node.op, node.type, [n.type for n in node.inputs], node.attrs, list(wanted))
+    rule = _rule_of(node, wanted)
     for op, numbers, attrs in rule.steps:
         values.append(apply(op, [values[i] for i in numbers], attrs))
     return [None if r is None else values[r] for r in rule.results]
+
+
+def _run_program(node: TapeNode, g: Tensor, wanted: Sequence[bool]) -> Sequence[Any]:
+    """Runs a node's rule on arrays: outside of traces, where nothing is recorded."""
+    if node.custom is not None or node.freed:
+        return _run_rule(node, g, wanted)
+    if node.op is _SLICE:
+        return [Part(g._current(), node.op, node.attrs, node.inputs[0].type)]
+    values: list[Any] = [g._current()]
+    for i, kept in enumerate(node.saved):
+        if kept is None:
+            values.append(None)
+        elif kept.unpack is None and kept.storage.version == kept.version:
+            values.append(kept.value)
+        else:
+            values.append(_unpacked_at(node, i, kept)._current())
+    program = _rule_of(node, wanted).program
+    token = ERRORS.set(SILENT)
+    try:
+        results = program.run(values)
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        raise located(error, f"the gradient of {node.op.name}", g) from None
+    finally:
+        ERRORS.reset(token)
+    return list(map(as_tensor, results, program.types))
+
+
+_SLICE = OPS["slice"]
 
 
 def run_backward(
@@ -330,21 +370,25 @@ def run_backward(
             isinstance(node, TapeNode) and node.requires and (reaching is None or node in reaching)
         )
 
+    trace = MODES.trace
+    on_arrays = trace is None and not create_graph
+    run = _run_program if on_arrays else _run_rule
+
     def arrived(node: Node, g: Any) -> Any:
+        g = whole(g)
         if node.hooks:  # type: ignore[attr-defined]
             g = hooks.arrived(list(node.hooks.values()), g)  # type: ignore[attr-defined]
         if targets is not None and node in targets:
             found[node] = g
         return g
 
-    trace = MODES.trace
-
     def rule(node: Node, g: Any, wanted: Sequence[bool]) -> Sequence[Any]:
         if trace is not None:  # gradients are attributed to the line that they belong to
             trace.location = node.location  # type: ignore[attr-defined]
-        parts = _run_rule(node, g, wanted)  # type: ignore[arg-type]
+        parts = run(node, g, wanted)  # type: ignore[arg-type]
         if node.after:  # type: ignore[attr-defined]
-            parts = hooks.came_out(list(node.after.values()), tuple(parts), g)  # type: ignore[attr-defined]
+            parts = tuple(map(whole, parts))
+            parts = hooks.came_out(list(node.after.values()), parts, g)  # type: ignore[attr-defined]
         if MODES.anomaly and MODES.check_nan:
             _refuse_nan(node, parts)  # type: ignore[arg-type]
         if not retain_graph:
@@ -360,6 +404,7 @@ def run_backward(
             needed=needed,
             rule=rule,
             arrived=arrived,
+            joined=joined if on_arrays else operator.add,
         )
     finally:
         MODES.grad, MODES.accumulating = before
@@ -372,6 +417,7 @@ def run_backward(
 def _refuse_nan(node: TapeNode, parts: Sequence[Any]) -> None:
     """In anomaly mode, a gradient that is NaN names the operation it comes from."""
     for number, part in enumerate(parts):
+        part = whole(part)
         array = part._current() if isinstance(part, Tensor) else None
         if isinstance(array, np.ndarray) and part.dtype.is_floating_point and np.isnan(array).any():
             raise RuntimeError(

@@ -302,7 +302,7 @@ def _reflected(function: Callable[..., Tensor]) -> Callable[..., Any]:
 
 def _forward(function: Callable[..., Tensor]) -> Callable[..., Any]:
     def operator(self: Tensor, other: Any) -> Any:
-        return function(self, other) if _operable(other) else NotImplemented
+        return function(self, other) if isinstance(other, _OPERABLE) else NotImplemented
 
     return operator
 
@@ -325,8 +325,11 @@ def _assigning(function: Callable[..., Tensor], name: str) -> Callable[..., Any]
     return operator
 
 
+_OPERABLE = (Tensor, *Number, np.generic)
+
+
 def _operable(value: Any) -> bool:
-    return isinstance(value, (Tensor, *Number, np.generic))
+    return isinstance(value, _OPERABLE)
 
 
 def _operators() -> None:

@@ -82,11 +82,32 @@ def promoted(name: str, *values: Any, floating: bool = False) -> list[Any]:
     return [cast(x, dtype) if isinstance(x, Tensor) else x for x in operands]
 
 
+def _agreed(values: Sequence[Any]) -> DType | None:
+    """The dtype of operands that need no promotion; None where that takes a closer look."""
+    dtype: DType | None = None
+    for x in values:
+        if isinstance(x, Tensor):
+            if x._weak or (dtype is not None and x._type.dtype is not dtype):
+                return None
+            dtype = x._type.dtype
+    if dtype is not None:
+        for x in values:
+            if not isinstance(x, Tensor) and _RANKS.get(type(x), 3) > dtype.kind:
+                return None
+    return dtype
+
+
+_RANKS = {bool: dtypes.Kind.BOOL, int: dtypes.Kind.INTEGER, float: dtypes.Kind.FLOAT}
+
+
 def pointwise(name: str, *values: Any, floating: bool = False, **attrs: Any) -> Tensor:
     """Applies the row ``name`` to promoted operands.
 
     Arithmetic among run-time numbers only gives a run-time number again.
     """
+    agreed = _agreed(values)
+    if agreed is not None and (not floating or agreed.is_floating_point):
+        return apply(OPS[name], values, attrs)
     operands = promoted(name, *values, floating=floating)
     result = apply(OPS[name], operands, attrs)
     result._weak = all(x._weak for x in operands if isinstance(x, Tensor))

@@ -47,7 +47,7 @@ def tensor_function(
             aliases=aliases,
             public=public,
         )
-    complete = locating(_with_out(function) if out else function, name or function.__name__)
+    complete = locating(function, name or function.__name__, out)
     for each in (name or function.__name__, *aliases):
         if public:
             FUNCTIONS[each] = complete
@@ -72,22 +72,29 @@ def _numpy_names(function: Callable[..., Any]) -> dict[str, str]:
     return {alias: name for alias, name in _NUMPY.items() if name in own and alias not in own}
 
 
-def locating(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """The function; what it refuses names it, its tensors and the user's line."""
+def locating(function: Callable[..., Any], name: str, out: bool = False) -> Callable[..., Any]:
+    """The function; what it refuses names it, its tensors and the user's line.
+
+    ``out`` adds the argument of that name, which the results are written into.
+    """
     naming = NAMES.get(name)
     policy = POLICIES.get(name)
     inplace = name.endswith("_")
+    inner = _with_out(function) if out else function
 
     @functools.wraps(function)
     def with_place(*args: Any, **kwargs: Any) -> Any:
         if policy is not None and MODES.autocast is not None:
             return called(policy, with_place, args, kwargs)
         try:
-            if kwargs and not _NUMPY.keys().isdisjoint(kwargs):
-                for alias, argument in _numpy_names(function).items():
-                    if alias in kwargs and argument not in kwargs:
-                        kwargs[argument] = kwargs.pop(alias)
-            result = function(*args, **kwargs)
+            if kwargs:
+                if not _NUMPY.keys().isdisjoint(kwargs):
+                    for alias, argument in _numpy_names(function).items():
+                        if alias in kwargs and argument not in kwargs:
+                            kwargs[argument] = kwargs.pop(alias)
+                result = inner(*args, **kwargs)
+            else:
+                result = function(*args)
         except TraceError:
             raise  # these speak of a line already
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
@@ -104,7 +111,6 @@ def locating(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 
 def _with_out(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
     def with_out(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
         if out is None:

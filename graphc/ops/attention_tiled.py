@@ -22,7 +22,8 @@ from graphc.ops.attention_form import (
     reference,
     samples,
 )
-from graphc.ops.rules import Array, Shape, quiet
+from graphc.ops.evaluation import Quiet
+from graphc.ops.rules import Array, Shape
 from graphc.sizes import Int, product
 
 LONG = 1 << 15  # scores of one entry of the batch from which they are not stored
@@ -209,7 +210,7 @@ TILED_ATTENTION = register(
     Op(
         "tiled_attention",
         _tiled_type,
-        quiet(_packed(plain_attention)),
+        Quiet(_packed(plain_attention)),
         Named("attention", _forward_work),
         samples=lambda: samples(short=False),
         reference=_packed(reference),
@@ -219,7 +220,7 @@ TILED_ATTENTION_BACKWARD = register(
     Op(
         "tiled_attention_backward",
         _tiled_backward_type,
-        quiet(_in_shares(plain_backward)),
+        Quiet(_in_shares(plain_backward)),
         Named("attention_backward", _backward_work),
         samples=lambda: samples(backward=True, short=False),
         reference=_in_shares(backward_reference),

@@ -17,7 +17,8 @@ import numpy as np
 
 from graphc.errors import DtypeError, ShapeError
 from graphc.ir import Host, Op, Sample, TensorType, register
-from graphc.ops.rules import Array, quiet, row, spread
+from graphc.ops.evaluation import Quiet
+from graphc.ops.rules import Array, row, spread
 
 
 class _Paths(NamedTuple):
@@ -303,7 +304,7 @@ CTC_LOSS = register(
     Op(
         "ctc_loss",
         _losses_type,
-        quiet(_losses),
+        Quiet(_losses),
         Host(),
         _losses_vjp,
         samples=_samples,
@@ -314,7 +315,7 @@ CTC_GRADIENT = register(
     Op(
         "ctc_gradient",
         _gradient_type,
-        quiet(_gradient),
+        Quiet(_gradient),
         Host(),
         _no_second,
         samples=_samples,

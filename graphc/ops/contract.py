@@ -16,6 +16,7 @@ import numpy as np
 
 from graphc.errors import DtypeError, ShapeError
 from graphc.ir import Contract, Op, Sample, TensorType, register
+from graphc.ops.evaluation import Quiet
 from graphc.ops.rules import (
     HALVES,
     Array,
@@ -24,7 +25,6 @@ from graphc.ops.rules import (
     broadcast,
     check_kind,
     composite,
-    quiet,
     row,
     same_device,
     same_dtype,
@@ -233,7 +233,7 @@ CONTRACT = register(
     Op(
         "contract",
         _contract_type,
-        quiet(_evaluate),
+        Quiet(_evaluate),
         Contract(),
         _vjp,
         samples=_samples,

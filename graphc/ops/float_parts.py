@@ -8,12 +8,12 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.ir import Op, Sample, Scalar, TensorType, register
+from graphc.ops.evaluation import Quiet
 from graphc.ops.rules import (
     HALVES,
     Array,
     Kind,
     check_kind,
-    quiet,
     row,
     special,
     spread,
@@ -62,7 +62,7 @@ FREXP_EXPONENT = register(
     Op(
         "frexp_exponent",
         _exponent_type,
-        quiet(lambda x: np.where(np.isfinite(x), np.frexp(x)[1], 0).astype(np.int32)),
+        Quiet(lambda x: np.where(np.isfinite(x), np.frexp(x)[1], 0).astype(np.int32)),
         Scalar("gc_exponent_{s}({0})", cost=6),
         samples=_exponent_samples,
         reference=lambda x: _parts(x, 1).astype(np.int32),
@@ -79,7 +79,7 @@ UNDIFFERENTIABLE = register(
     Op(
         "undifferentiable",
         lambda x, *, what: x,  # noqa: ARG005
-        quiet(lambda x, *, what: np.array(x)),  # noqa: ARG005
+        Quiet(lambda x, *, what: np.array(x)),  # noqa: ARG005
         Scalar("{0}", cost=0),
         lambda _g, _y, _x, *, what: (lambda: _refuse(what),),
         samples=lambda: [

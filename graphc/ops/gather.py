@@ -13,8 +13,9 @@ import numpy as np
 
 from graphc.errors import ShapeError
 from graphc.ir import Gather, Op, Sample, Scatter, TensorType, register
+from graphc.ops.evaluation import Quiet
 from graphc.ops.index import Index, check_dtype, check_index, indices, refuse_outside
-from graphc.ops.rules import HALVES, Array, full_like, quiet, row, spread, zeros_like
+from graphc.ops.rules import HALVES, Array, full_like, row, spread, zeros_like
 
 # ---------------------------------------------------------------------------------------- gather
 
@@ -167,7 +168,7 @@ SCATTER = register(
     Op(
         "scatter",
         _scatter_type,
-        quiet(_scatter),
+        Quiet(_scatter),
         Scatter(_gather_rule),
         _scatter_vjp,
         samples=_scatter_samples,
@@ -257,7 +258,7 @@ SCATTER_FOLD = register(
     Op(
         "scatter_fold",
         _fold_type,
-        quiet(_fold),
+        Quiet(_fold),
         Scatter(_gather_rule),
         _fold_vjp,
         samples=_fold_samples,

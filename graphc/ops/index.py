@@ -18,12 +18,12 @@ import numpy as np
 from graphc import dtypes
 from graphc.errors import DtypeError, PositionError, ShapeError
 from graphc.ir import Gather, Op, Sample, Scatter, TensorType, register
+from graphc.ops.evaluation import Quiet
 from graphc.ops.rules import (
     HALVES,
     Array,
     Shape,
     normalise_dim,
-    quiet,
     row,
     same_device,
     spread,
@@ -202,7 +202,7 @@ PUT_INDEX = register(
     Op(
         "put_index",
         _put_type,
-        quiet(_put),
+        Quiet(_put),
         Scatter(_take_rule),
         _put_vjp,
         samples=_put_samples,

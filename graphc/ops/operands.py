@@ -86,14 +86,17 @@ class Typed(Arithmetic):
         return Typed(infer_type(op, given, attrs))
 
 
-def evaluate_rule(rule: Callable[..., Any]) -> Callable[..., Array]:
-    """A decomposition as a NumPy evaluation."""
+class ByRule:
+    """A decomposition as a row's ``evaluate``."""
 
-    def evaluate(*arrays: Array, **attrs: Any) -> Array:
-        result: Evaluated = rule(*(Evaluated(a) for a in arrays), **attrs)
+    __slots__ = ("rule",)
+
+    def __init__(self, rule: Callable[..., Any]) -> None:
+        self.rule = rule
+
+    def __call__(self, *arrays: Array, **attrs: Any) -> Array:
+        result: Evaluated = self.rule(*(Evaluated(a) for a in arrays), **attrs)
         return result.array
-
-    return evaluate
 
 
 def infer_rule(rule: Callable[..., Any]) -> Callable[..., TensorType]:

@@ -14,6 +14,7 @@ from graphc import dtypes
 from graphc.errors import DimensionError
 from graphc.expressions import Combine
 from graphc.ir import Op, Reduce, Sample, TensorType, register
+from graphc.ops.evaluation import Quiet
 from graphc.ops.rules import (
     HALVES,
     Array,
@@ -22,7 +23,6 @@ from graphc.ops.rules import (
     check_kind,
     integers,
     kept,
-    quiet,
     reduced_shape,
     restored,
     row,
@@ -161,7 +161,7 @@ def _reduction(
         Op(
             name,
             infer,
-            quiet(numpy),
+            Quiet(numpy),
             Reduce(combine),
             vjp,
             samples=_reduce_samples(kind, empty),

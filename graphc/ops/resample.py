@@ -14,7 +14,7 @@ import numpy as np
 from graphc import dtypes
 from graphc.errors import ShapeError
 from graphc.ir import CONSTANT, Literal, Sample, TensorType
-from graphc.ops.operands import evaluate_rule
+from graphc.ops.operands import ByRule
 from graphc.ops.rules import (
     HALVES,
     Array,
@@ -121,7 +121,7 @@ def _bytes(x: Any, dim: int, taps: Taps) -> Any:
 
 def _evaluated(rule: Callable[..., Any]) -> Callable[..., Array]:
     """The rule on arrays; what is but a view of the operand becomes memory of its own."""
-    evaluate = evaluate_rule(rule)
+    evaluate = ByRule(rule)
 
     def run(x: Array, **attrs: Any) -> Array:
         result = evaluate(x, **attrs)

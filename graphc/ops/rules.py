@@ -1,4 +1,4 @@
-"""What rows have in common: type rules, NumPy evaluation of halves, constructors of whole rows.
+"""What rows have in common: type rules, samples, constructors of whole rows.
 
 Rules of gradients and decompositions call other rows through :data:`row`: ``row.exp(x)`` is the
 registered operation ``exp``, looked up when the rule runs.
@@ -15,12 +15,13 @@ from graphc import dtypes
 from graphc.dtypes import dtype as DType
 from graphc.errors import DimensionError, DtypeError, ShapeError, hinted
 from graphc.ir import OPS, Decompose, Lowering, Op, Sample, Scalar, TensorType, register
-from graphc.ops.operands import evaluate_rule, infer_rule
+from graphc.ops.evaluation import HALVES as HALVES
+from graphc.ops.evaluation import Quiet
+from graphc.ops.operands import ByRule, infer_rule
 from graphc.sizes import Int
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[Int, ...]
-HALVES = frozenset((dtypes.float16.numpy, dtypes.bfloat16.numpy))
 
 
 class _Rows:
@@ -178,36 +179,6 @@ def kept(g: Any, like: Any, dims: Sequence[int], keepdim: bool) -> Any:
     return row.reshape(g, shape=reduced_shape(tuple(like.shape), dims, True))
 
 
-# ------------------------------------------------------------------------------------ evaluation
-
-
-def quiet(function: Callable[..., Any]) -> Callable[..., Array]:
-    """A NumPy rule as a row's ``evaluate``: no warnings, arrays out, halves through float32.
-
-    Infinities and NaN are values, so NumPy has nothing to warn of. float16 and bfloat16 are
-    computed in float32 and rounded once, as kernels do.
-    """
-
-    silent = np.errstate(all="ignore")(function)
-
-    def evaluate(*arrays: Array, **attrs: Any) -> Array:
-        for array in arrays:
-            if array.dtype in HALVES:
-                return _through_float32(silent, array.dtype, arrays, attrs)
-        return np.asarray(silent(*arrays, **attrs))
-
-    return evaluate
-
-
-def _through_float32(
-    function: Callable[..., Any], half: Any, arrays: Sequence[Array], attrs: dict[str, Any]
-) -> Array:
-    wide = [a.astype(np.float32) if a.dtype in HALVES else a for a in arrays]
-    result = np.asarray(function(*wide, **attrs))
-    with np.errstate(all="ignore"):
-        return result.astype(half) if result.dtype == np.float32 else result
-
-
 # --------------------------------------------------------------------------------------- samples
 
 _SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, np.inf, -np.inf, np.nan, 1e-40, 1e30)
@@ -347,7 +318,7 @@ def elementwise(
     elif samples is None:
         samples = binary_samples(ranges, kind, attrs, nonzero)
     return register(
-        Op(name, infer, quiet(numpy), lowering, vjp, samples=samples, reference=reference or name)
+        Op(name, infer, Quiet(numpy), lowering, vjp, samples=samples, reference=reference or name)
     )
 
 
@@ -410,7 +381,7 @@ def composite(
     """
     if wide:
         rule = _rounded_once(rule)
-    evaluate = evaluate_rule(rule) if numpy is None else quiet(numpy)
+    evaluate = ByRule(rule) if numpy is None else Quiet(numpy)
     return register(
         Op(
             name,

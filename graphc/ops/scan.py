@@ -19,6 +19,7 @@ import numpy as np
 from graphc import dtypes
 from graphc.errors import ShapeError
 from graphc.ir import Named, Op, Sample, TensorType, Work, register
+from graphc.ops.evaluation import Quiet
 from graphc.ops.rules import (
     HALVES,
     Array,
@@ -26,7 +27,6 @@ from graphc.ops.rules import (
     check_kind,
     integers,
     normalise_dim,
-    quiet,
     row,
     same_device,
     same_dtype,
@@ -79,7 +79,7 @@ def _scanned(join: Callable[[Array, int], Any]) -> Callable[..., Array]:
         found = _directed(join(_directed(wide, dim, reverse), dim), dim, reverse)
         return np.ascontiguousarray(found, x.dtype)
 
-    return quiet(evaluate)
+    return Quiet(evaluate)
 
 
 def _last_record(ufunc: np.ufunc) -> Callable[..., Array]:
@@ -358,7 +358,7 @@ RECURRENCE = register(
     Op(
         "recurrence",
         _recurrence_type,
-        quiet(_recurrence),
+        Quiet(_recurrence),
         _named("recurrence"),
         _recurrence_vjp,
         samples=_recurrence_samples,

@@ -12,12 +12,12 @@ import numpy as np
 from graphc import dtypes
 from graphc.errors import ShapeError
 from graphc.ir import Named, Op, Sample, TensorType, Work, register
+from graphc.ops.evaluation import Quiet
 from graphc.ops.rules import (
     HALVES,
     Array,
     Kind,
     check_kind,
-    quiet,
     same_device,
     same_dtype,
     special,
@@ -122,7 +122,7 @@ SEARCHSORTED = register(
     Op(
         "searchsorted",
         _searchsorted_type,
-        quiet(_searchsorted),
+        Quiet(_searchsorted),
         Named("search", _work),
         samples=_samples,
         reference=_reference,

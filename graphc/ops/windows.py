@@ -18,7 +18,8 @@ from graphc import dtypes
 from graphc.errors import ShapeError
 from graphc.expressions import Condition, Divisible, InRange
 from graphc.ir import Decompose, IndexMap, Op, Sample, Source, TensorType, register
-from graphc.ops.rules import Array, Shape, check_dims, full_like, quiet, row, spread
+from graphc.ops.evaluation import Quiet
+from graphc.ops.rules import Array, Shape, check_dims, full_like, row, spread
 from graphc.sizes import Int, floordiv
 
 Index = tuple[Int, ...]
@@ -240,7 +241,7 @@ FOLD = register(
     Op(
         "fold",
         _fold_type,
-        quiet(_fold),
+        Quiet(_fold),
         Decompose(_fold_parts),
         _fold_vjp,
         samples=_fold_samples,

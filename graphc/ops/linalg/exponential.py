@@ -8,6 +8,7 @@ import numpy as np
 
 from graphc.errors import DtypeError
 from graphc.ir import Op, Sample, TensorType, register
+from graphc.ops.evaluation import Quiet
 from graphc.ops.linalg.matrices import (
     FLOATS,
     HOST,
@@ -18,7 +19,7 @@ from graphc.ops.linalg.matrices import (
     rows,
     transposed,
 )
-from graphc.ops.rules import HALVES, Array, quiet, row, zeros_like
+from graphc.ops.rules import HALVES, Array, row, zeros_like
 
 # Coefficients of the Padé approximant of degree 13, and the norm up to which it is accurate in
 # float64: N. J. Higham, The scaling and squaring method for the matrix exponential revisited, 2005.
@@ -100,7 +101,7 @@ MATRIX_EXP = register(
     Op(
         "matrix_exp",
         _exp_type,
-        quiet(_matrix_exp),
+        Quiet(_matrix_exp),
         HOST,
         _exp_vjp,
         samples=_exp_samples,
