@@ -31,7 +31,10 @@ def _gelu(x: Any, *, approximate: str) -> Any:
 def _fast_gelu(x: Array, *, approximate: str) -> Any:
     if approximate == "tanh":
         return x * 0.5 * (np.tanh((x + x * x * x * _GELU_CUBE) * _SQRT_2_OVER_PI) + 1)
-    return x * 0.5 * (special.erf(x * x.dtype.type(_SQRT_HALF)) + 1)
+    y = special.erf(x * x.dtype.type(_SQRT_HALF))
+    y += 1
+    y *= x * 0.5
+    return y
 
 
 def _gelu_vjp(g: Any, _y: Any, x: Any, *, approximate: str) -> tuple[Any]:

@@ -131,9 +131,10 @@ class Program:
                 run = _row_major(run)
             dead = [i for i in dict.fromkeys(given) if last.get(i) == here]
             over = None
-            if isinstance(run, np.ufunc):
-                fitting = (numbers[x] for x in node.inputs if x.type is node.type)
-                over = next((i for i in fitting if i in dead and i in own), None)
+            if isinstance(node.op.lower, Scalar) and node.op.put is None:  # new memory
+                if isinstance(run, np.ufunc):
+                    fitting = (numbers[x] for x in node.inputs if x.type is node.type)
+                    over = next((i for i in fitting if i in dead and i in own), None)
                 own.add(here)
             else:  # what is no NumPy function may give a view of what it is given
                 own.difference_update(given)

@@ -5,6 +5,7 @@ the broadcast shape; the driver of :mod:`graphc.autodiff` sums them down, and ca
 a function only when somebody wants it.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,18 @@ from graphc import dtypes
 from graphc.dtypes import dtype as DType
 from graphc.errors import DtypeError
 from graphc.ir import Op, Sample, Scalar, TensorType, register
+from graphc.ops.operands import ByRule
 from graphc.ops.rules import (
     Array,
     Kind,
     binary,
     broadcast,
+    check_kind,
     comparison,
     composite,
     elementwise,
     integers,
+    pointwise_type,
     row,
     same_device,
     same_dtype,
@@ -31,6 +35,7 @@ from graphc.ops.rules import (
     unary_samples,
     zeros_like,
 )
+from graphc.ops.selection import kept, select
 
 _NUMBER = Kind.NUMBER
 
@@ -289,7 +294,7 @@ FMIN = binary(
 RELU = unary(
     "relu",
     Scalar("({0} < 0 ? 0 : {0})"),
-    lambda x: np.where(x < 0, x.dtype.type(0), x),
+    lambda x: kept(x, np.logical_not(x < 0)),
     lambda g, y, _x: (row.where(row.le(y, 0), 0, g),),
     kind=_NUMBER,
     refusals={dtypes.bool: "Boolean inputs not supported for relu"},
@@ -331,10 +336,6 @@ def _where_type(cond: TensorType, a: TensorType, b: TensorType) -> TensorType:
     return TensorType(shape, same_dtype("where", a, b), a.device)
 
 
-def _where(cond: Array, a: Array, b: Array) -> Array:
-    return np.asarray(np.where(cond, a, b))
-
-
 def _where_samples() -> list[Sample]:
     mask = np.array([[True, False, True], [False, False, True]])
     return [
@@ -351,7 +352,7 @@ WHERE = register(
     Op(
         "where",
         _where_type,
-        _where,
+        select,
         Scalar("gc_where_{t}({0}, {1}, {2})"),
         lambda g, _y, cond, _a, _b: (
             None,
@@ -489,6 +490,50 @@ def _lerp(a: Any, b: Any, weight: Any) -> Any:
     return row.where(row.lt(row.abs(weight), 0.5), a + weight * way, b - way * (1 - weight))
 
 
+def _fast_lerp(a: Array, b: Array, weight: Array) -> Array:
+    """As :func:`_lerp`, where all elements have one weight."""
+    if weight.ndim:
+        return _lerp_each(a, b, weight)
+    way = np.asarray(b - a)
+    if abs(weight) < 0.5:
+        way *= weight
+        way += a
+        return way
+    way *= 1 - weight
+    return np.asarray(np.subtract(b, way, out=way))
+
+
+_lerp_each = ByRule(_lerp)
+
+
+def _three_types(name: str, kind: Kind) -> Callable[..., TensorType]:
+    def infer(*types: TensorType, value: float) -> TensorType:
+        del value
+        result = pointwise_type(name, *types)
+        check_kind(name, result, kind)
+        return result
+
+    return infer
+
+
+def _fast_addcmul(x: Array, a: Array, b: Array, *, value: float) -> Array:
+    return _added(x, np.multiply(a, b), value)
+
+
+def _fast_addcdiv(x: Array, a: Array, b: Array, *, value: float) -> Array:
+    return _added(x, np.true_divide(a, b), value)
+
+
+def _added(x: Array, term: Array, value: float) -> Array:
+    """``x + term * value``, in the memory of the term where that is large enough."""
+    if value != 1:
+        term *= np.asarray(value, x.dtype)
+    if term.shape != np.broadcast_shapes(x.shape, term.shape):
+        return np.asarray(x + term)
+    term += x
+    return np.asarray(term)
+
+
 def _three(salt: int) -> list[Sample]:
     shapes = (
         (np.float64, (2, 3), (2, 3), (2, 3)),
@@ -517,6 +562,7 @@ LERP = composite(
         lambda: g * weight,
         lambda: g * (b - a),
     ),
+    numpy=_fast_lerp,
     wide=True,
     samples=lambda: _three(1),
 )
@@ -534,6 +580,8 @@ ADDCMUL = composite(
         lambda: g * (b * value),
         lambda: g * (a * value),
     ),
+    infer=_three_types("addcmul", Kind.ANY),
+    numpy=_fast_addcmul,
     wide=True,
     samples=lambda: _with_value(_three(2)),
 )
@@ -545,6 +593,8 @@ ADDCDIV = composite(
         lambda: g * (value / b),
         lambda: -(g * (a * value / (b * b))),
     ),
+    infer=_three_types("addcdiv", Kind.FLOAT),
+    numpy=_fast_addcdiv,
     wide=True,
     samples=lambda: _with_value(_three(3)),
 )

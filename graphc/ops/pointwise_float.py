@@ -19,6 +19,7 @@ from graphc.ops.rules import (
     unary_samples,
     zeros_like,
 )
+from graphc.ops.selection import select
 
 _WIDE = (-3.0, 3.0)
 _POSITIVE = (0.3, 4.0)
@@ -177,10 +178,17 @@ FRAC = unary(
 
 
 def sigmoid(x: Array) -> Array:
-    """``exp(-|x|)`` is at most 1, which keeps both tails."""
-    e = np.exp(-np.abs(x))
-    return np.asarray(np.where(x < 0, e, x.dtype.type(1)) / (1 + e))
+    """``1 / (1 + exp(-x))``, or where that would overflow, of ``exp(-|x|)``, which is at most 1."""
+    if x.size and np.min(x) < _LEAST[x.dtype.char]:
+        e = np.exp(-np.abs(x))
+        return np.asarray(select(x < 0, e, np.ones((), x.dtype)) / (1 + e))
+    e = np.asarray(np.negative(x))
+    np.exp(e, out=e)
+    e += 1
+    return np.asarray(np.divide(1, e, out=e))
 
+
+_LEAST = {"f": -87.0, "d": -708.0}  # below it ``exp(-x)`` is infinite in float32 and float64
 
 SIGMOID = unary("sigmoid", _c("sigmoid", 18), sigmoid, lambda g, y, _x: (g * ((1 - y) * y),))
 

@@ -28,6 +28,7 @@ from graphc.ops.rules import (
     spread,
     zeros_like,
 )
+from graphc.ops.selection import kept
 from graphc.sizes import Int, floordiv
 
 Amounts = tuple[int, ...]
@@ -391,12 +392,6 @@ def _fast_place(x: Array, last_nan: bool = False, **attrs: Any) -> Array:
     return place
 
 
-def _masked(g: Array, mask: Array) -> Array:
-    """``g`` where the mask holds, else 0: by bits, since a product would let NaN through."""
-    bits = np.dtype(f"i{g.itemsize}")
-    return np.asarray((g.view(bits) & -mask.astype(bits)).view(g.dtype))
-
-
 def _inside(at: Amounts, counts: Amounts, attrs: dict[str, Any]) -> Any:
     """Which windows have their element ``at`` behind the first border."""
     result: Any = np.True_
@@ -487,7 +482,7 @@ def _fast_backward(g: Array, x: Array, **attrs: Any) -> Array:
     wide = target if shown[0][1].base is target else shown[0][1].base
     g = np.ascontiguousarray(g)
     for number, (_, view) in enumerate(shown):
-        view += _masked(g, place == number)
+        view += kept(g, place == number)
     assert wide is not None
     inside = (slice(b, b + n) for b, n in zip(before, x.shape[2:], strict=True))
     middle: tuple[Any, ...] = (slice(None), slice(None), *inside)
