@@ -6,11 +6,10 @@ so three rows are closed under differentiation: with ``<a, b>`` the sum of produ
     <g, convolution(x, w)> = <conv_input_grad(g, w), x> = <conv_weight_grad(g, x), w>
 
 and each row's gradients are the two others. In a graph they dissolve into windows and contractions
-that one kernel computes without storing the windows; in eager the windows of a few images at a
-time are stored and multiplied by BLAS.
+that one kernel computes without storing the windows; :mod:`graphc.ops.convolution_arrays` is what
+runs in eager.
 """
 
-import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 
 from graphc.errors import DtypeError, ShapeError
 from graphc.ir import Sample, TensorType
-from graphc.ops.contract import multiply
+from graphc.ops.convolution_arrays import convolved, input_grad, weight_grad
 from graphc.ops.rules import (
     HALVES,
     Array,
@@ -34,9 +33,6 @@ from graphc.ops.windows import windows_in
 from graphc.sizes import Int
 
 Amounts = tuple[int, ...]
-
-# Elements of stored windows at a time: a few megabytes stay in the cache until they are multiplied.
-_CHUNK = 1 << 20
 
 
 def _by(sizes: Iterable[Int]) -> str:
@@ -258,137 +254,6 @@ def _weight_grad_vjp(
     )
 
 
-# ------------------------------------------------------------------------------------- evaluation
-
-
-def _with_border(x: Array, padding: Amounts) -> Array:
-    if not any(padding):
-        return x
-    lead, sizes = x.shape[:2], x.shape[2:]
-    result: Array = np.zeros(
-        (*lead, *(n + 2 * p for n, p in zip(sizes, padding, strict=True))), x.dtype
-    )
-    result[_inside(sizes, padding)] = x
-    return result
-
-
-def _inside(sizes: Amounts, padding: Amounts) -> tuple[Any, ...]:
-    return (..., *(slice(p, p + n) for n, p in zip(sizes, padding, strict=True)))
-
-
-def _patches(x: Array, out: Amounts, kernel: Amounts, stride: Amounts, dilation: Amounts) -> Array:
-    """The view (C, *K, N, *T) of the windows of a padded ``x``."""
-    images, channels, *steps = x.strides
-    inner = (step * d for step, d in zip(steps, dilation, strict=True))
-    outer = (step * s for step, s in zip(steps, stride, strict=True))
-    return np.lib.stride_tricks.as_strided(
-        x, (x.shape[1], *kernel, x.shape[0], *out), (channels, *inner, images, *outer)
-    )
-
-
-def _chunks(images: int, per_image: int) -> Iterator[slice]:
-    """The batch in parts whose stored windows stay small."""
-    step = max(1, _CHUNK // max(per_image, 1))
-    for start in range(0, images, step):
-        yield slice(start, min(start + step, images))
-
-
-def _by_channel(g: Array, groups: int) -> Array:
-    """(n, O, *T) as a matrix for each group: (groups, O / groups, n * T)."""
-    n, channels = g.shape[:2]
-    shown = g.reshape(n, channels, -1).swapaxes(0, 1)
-    return np.ascontiguousarray(shown).reshape(groups, channels // groups, -1)
-
-
-def _is_pointwise(kernel: Amounts, stride: Amounts, padding: Amounts, groups: int) -> bool:
-    return groups == 1 and set(kernel) == {1} == set(stride) and not any(padding)
-
-
-def _fast_convolution(
-    x: Array, w: Array, *, stride: Amounts, padding: Amounts, dilation: Amounts, groups: int
-) -> Array:
-    images, channels = x.shape[:2]
-    kernel = w.shape[2:]
-    result: Array = np.empty(
-        _output_shape(x.shape, w.shape, stride, padding, dilation, groups),
-        x.dtype,
-    )
-    if not result.size or not w.size:
-        result[...] = 0
-        return result
-    if _is_pointwise(kernel, stride, padding, groups):
-        flat = x.reshape(images, channels, -1)
-        return np.asarray(multiply(w.reshape(len(w), channels), flat).reshape(result.shape))
-    out = result.shape[2:]
-    depth, places = math.prod(w.shape[1:]), math.prod(out)
-    matrices = w.reshape(groups, len(w) // groups, depth)
-    wide = _with_border(x, padding)
-    for part in _chunks(images, groups * depth * places):
-        shown = _patches(wide[part], out, kernel, stride, dilation)
-        stored = np.ascontiguousarray(shown).reshape(groups, depth, -1)
-        product = np.matmul(matrices, stored)
-        result[part] = product.reshape(len(w), -1, *out).swapaxes(0, 1)
-    return result
-
-
-def _fast_input_grad(
-    g: Array,
-    w: Array,
-    *,
-    input_shape: Amounts,
-    stride: Amounts,
-    padding: Amounts,
-    dilation: Amounts,
-    groups: int,
-) -> Array:
-    """Every cotangent times the whole kernel, added where the windows lay."""
-    images, channels, *sizes = input_shape
-    kernel, out = w.shape[2:], g.shape[2:]
-    if g.size and w.size and _is_pointwise(kernel, stride, padding, groups):
-        flat = g.reshape(images, len(w), -1)
-        return multiply(w.reshape(len(w), channels).T, flat).reshape(input_shape)
-    depth = math.prod(w.shape[1:])
-    matrices = w.reshape(groups, len(w) // groups, depth).swapaxes(1, 2)
-    wide: Array = np.zeros(
-        (images, channels, *(n + 2 * p for n, p in zip(sizes, padding, strict=True))), g.dtype
-    )
-    for part in _chunks(images if g.size and w.size else 0, groups * depth * math.prod(out)):
-        product = np.matmul(matrices, _by_channel(g[part], groups))
-        product = product.reshape(channels, *kernel, -1, *out)
-        target = wide[part].swapaxes(0, 1)
-        for at in np.ndindex(*kernel):
-            spots = tuple(
-                slice(k * d, k * d + (n - 1) * s + 1, s)
-                for k, d, n, s in zip(at, dilation, out, stride, strict=True)
-            )
-            place: tuple[Any, ...] = (slice(None), slice(None), *spots)
-            source: tuple[Any, ...] = (slice(None), *at)
-            target[place] += product[source]
-    return np.ascontiguousarray(wide[_inside(tuple(sizes), padding)])
-
-
-def _fast_weight_grad(
-    g: Array,
-    x: Array,
-    *,
-    weight_shape: Amounts,
-    stride: Amounts,
-    padding: Amounts,
-    dilation: Amounts,
-    groups: int,
-) -> Array:
-    images, out = x.shape[0], g.shape[2:]
-    kernel, depth = weight_shape[2:], math.prod(weight_shape[1:])
-    result: Array = np.zeros((groups, weight_shape[0] // groups, depth), g.dtype)
-    if g.size and depth:
-        wide = _with_border(x, padding)
-        for part in _chunks(images, groups * depth * math.prod(out)):
-            shown = _patches(wide[part], out, kernel, stride, dilation)
-            stored = np.ascontiguousarray(shown).reshape(groups, depth, -1)
-            result += np.matmul(_by_channel(g[part], groups), stored.swapaxes(1, 2))
-    return result.reshape(weight_shape)
-
-
 # ---------------------------------------------------------------------------------------- samples
 
 _CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], Amounts, Amounts, Amounts, int], ...] = (
@@ -469,7 +334,7 @@ CONVOLUTION = composite(
     _convolution,
     _convolution_vjp,
     infer=_convolution_type,
-    numpy=_fast_convolution,
+    numpy=convolved,
     samples=lambda: _operands("xw"),
     reference=lambda x, w, **attrs: _sums(
         x, w, (), _output_shape(x.shape, w.shape, **attrs), attrs
@@ -480,7 +345,7 @@ CONV_INPUT_GRAD = composite(
     _input_grad,
     _input_grad_vjp,
     infer=_input_grad_type,
-    numpy=_fast_input_grad,
+    numpy=input_grad,
     samples=lambda: _operands("gw"),
     reference=lambda g, w, *, input_shape, **attrs: _sums(input_shape, w, g, input_shape, attrs),
 )
@@ -489,7 +354,7 @@ CONV_WEIGHT_GRAD = composite(
     _weight_grad,
     _weight_grad_vjp,
     infer=_weight_grad_type,
-    numpy=_fast_weight_grad,
+    numpy=weight_grad,
     samples=lambda: _operands("gx"),
     reference=lambda g, x, *, weight_shape, **attrs: _sums(x, weight_shape, g, weight_shape, attrs),
 )
