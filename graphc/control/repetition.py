@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphc.autograd.function import Function
+from graphc.control.known import Known, traced_step
 from graphc.control.products import over_steps
-from graphc.control.step import NotOneGraphError, Run, Step, Tensors, check_carries
+from graphc.control.step import Run, Step, Tensors, check_carries
 from graphc.functions.joining import cat, stack
 from graphc.functions.shape import unsqueeze
 from graphc.ir import OPS, Body, Graph, Node, TensorType
 from graphc.modes import MODES
 from graphc.ops.loops import SCAN, SCAN_RESULT, result_types
 from graphc.passes.partition import between
-from graphc.sizes import product
 from graphc.tensor import Tensor, apply
 
 FEWEST = 2  # steps that are worth a loop
@@ -30,6 +30,7 @@ def repeated(
     *,
     reverse: bool = False,
     name: str = "step",
+    known: Known | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """``run(carries, slices) -> (carries, stacked)`` once for each step.
 
@@ -40,6 +41,9 @@ def repeated(
     In a trace the step is traced once and the loop stays in the graph. Where that cannot be (a
     value is asked for, a tensor from outside is written, random numbers are drawn, some dimension
     has size 0), the steps stand in the graph one by one.
+
+    Outside of traces the steps run one by one, unless ``known`` says that the step is graphc's own:
+    then it is traced once, and runs as a program on arrays.
     """
     trace = MODES.trace
     if (
@@ -50,16 +54,23 @@ def repeated(
     ):
         here = [t._here() for t in carries]
         sliced = [t._here() for t in sequences]
-        try:
-            step = Step(run, here, sliced, reverse, name)
-        except NotOneGraphError:
-            pass
-        else:
-            if all(product(n.shape) != 0 for n in step.graph.outputs):
-                results = _Scan.apply(step, steps, *here, *sliced, *step.constants)
-                last = len(carries) + step.stacked
-                return list(results[: len(carries)]), list(results[len(carries) : last])
+        step = traced_step(run, here, sliced, reverse, name)
+        if step is not None:
+            return _scanned(step, steps, here, sliced, step.constants)
+    own = trace is None and known is not None and not MODES.anomaly
+    if own and known is not None and steps >= FEWEST and not _empty(carries, sequences):
+        found = known.step(run, carries, sequences, reverse, name)
+        if found is not None:
+            return _scanned(found[0], steps, carries, sequences, found[1])
     return _one_by_one(run, carries, sequences, steps, reverse)
+
+
+def _scanned(
+    step: Step, steps: int, carries: Tensors, sequences: Tensors, constants: Tensors
+) -> tuple[list[Tensor], list[Tensor]]:
+    results = _Scan.apply(step, steps, *carries, *sequences, *constants)
+    last = len(carries) + step.stacked
+    return list(results[: len(carries)]), list(results[len(carries) : last])
 
 
 def _empty(carries: Tensors, sequences: Tensors) -> bool:
@@ -130,7 +141,7 @@ class _Scan(Function):
 
     @staticmethod
     def forward(ctx: Any, step: Step, steps: int, *operands: Tensor) -> tuple[Tensor, ...]:
-        results = _emit(step.graph, operands, step, steps)
+        results = _emit(operands, step, steps)
         ctx.step, ctx.steps = step, steps
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*results[2 * step.carries + step.stacked :])
@@ -147,9 +158,9 @@ class _Scan(Function):
         return (None, None, *(found.get(i) for i in range(count)))
 
 
-def _emit(graph: Graph, operands: Sequence[Tensor], step: Step, steps: int) -> list[Tensor]:
-    """The scan in the graph that is traced now."""
-    body = Body(graph)
+def _emit(operands: Sequence[Tensor], step: Step, steps: int) -> list[Tensor]:
+    """The scan: in the graph that is traced now, or at once."""
+    body = step.body
     attrs = {
         "body": body,
         "carries": step.carries,
@@ -273,6 +284,11 @@ class _Backward:
             self.steps,
             reverse=not step.reverse,
             name=f"{step.graph.name}_backward",
+            known=Known(
+                step.backwards,
+                (self.graph is step.joint, tuple(g is None for g in self.cotangents)),
+                [source for kind, source in self.sources if kind == "constant"],
+            ),
         )
         stacks = known | dict(zip(stacked, made, strict=True))
         result = {i: end for i, end in zip(self.state, ends, strict=False) if i in self.gradients}

@@ -1,10 +1,11 @@
 """One step of a loop as a graph: its function runs once on symbols, inside the trace around it."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 from graphc.autograd.backward import run_backward
-from graphc.ir import Graph, Node, TensorType
+from graphc.ir import Body, Graph, Node, TensorType
 from graphc.modes import MODES
 from graphc.passes import run_pipeline
 from graphc.passes.partition import Partition, partition
@@ -113,12 +114,20 @@ class Step:
         self.constants = trace.constants
         self.inputs = [t._value for t in trace.entries]
         self.joint: Graph | None = None
+        self.backwards: dict[
+            Any, Any
+        ] = {}  # traced steps of the gradient's loop, outside of traces
         self.part: Partition | None = None
         self.graph = self._graph(name, values, ())
         tracked = [*(t._tracked() for t in (*carries, *sequences)), *self._tracked_constants()]
         if record and any(tracked):
             self._differentiate(name, outputs, values)
         trace.close()
+
+    @cached_property
+    def body(self) -> Body:
+        """The graph as the attribute of a scan."""
+        return Body(self.graph)
 
     def _tracked_constants(self) -> Iterable[bool]:
         return (t._tracked() for t in self.constants)

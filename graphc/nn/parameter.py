@@ -54,6 +54,9 @@ class Buffer(metaclass=_Marked):
         return made
 
 
+_NEVER = -1  # no version of a storage
+
+
 class UninitializedTensorMixin:
     """A tensor without a shape: it has a dtype and a device, and waits for ``materialize``."""
 
@@ -86,7 +89,11 @@ class UninitializedTensorMixin:
     def data(self, value: Tensor) -> None:
         Tensor.data.fset(self, value)  # type: ignore[attr-defined]
 
-    def _current(self: Any) -> Any:
+    def _tracked(self: Any) -> bool:
+        return bool(self._requires_grad)
+
+    def _sync(self: Any) -> None:
+        """Whoever wants the value has to catch up first: these are never up to date."""
         name = type(self).__name__
         raise ValueError(
             "Attempted to use an uninitialized parameter in a function of tensors. This error "
@@ -137,6 +144,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: igno
 
     def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
         self = cls._make(empty(0, device=device, dtype=dtype)._value)
+        self._seen = _NEVER
         self._requires_grad = requires_grad
         return self
 
@@ -154,6 +162,7 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[mis
         persistent: bool = True,
     ) -> Any:
         self = cls._make(empty(0, device=device, dtype=dtype)._value)
+        self._seen = _NEVER
         self._requires_grad = requires_grad
         self.persistent = persistent
         self._is_buffer = True

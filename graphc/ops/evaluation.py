@@ -156,7 +156,7 @@ class Program:
                 if type(value) is not np.ndarray:
                     value = np.asarray(value)
             else:
-                value = run(*[values[i] for i in given], values[over])
+                value = run(*[values[i] for i in given], out=values[over])
             for i in dead:
                 values[i] = None
             values.append(value)

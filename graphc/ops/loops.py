@@ -9,6 +9,7 @@ A ``scan`` has several results. The node itself is their event, a ``bool[]`` tha
 gradient is another scan, in the opposite direction: :mod:`graphc.control` builds it.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from graphc import dtypes
 from graphc.device import device as Device
 from graphc.dtypes import dtype as DType
 from graphc.errors import GraphError
-from graphc.interpret import evaluate
 from graphc.ir import Body, Op, Repeat, Result, TensorType, register
+from graphc.ops.evaluation import ERRORS, SILENT, Program
 from graphc.ops.rules import Array
 
 
@@ -61,14 +62,24 @@ def _run(
     constants = operands[carries + sequences :]
     types = result_types(body, carries, steps)[carries:]
     stacks = [np.empty(_sizes(t), t.dtype.numpy) for t in types]
-    for step in reversed(range(steps)) if reverse else range(steps):
-        values = evaluate(body.graph, [*state, *(x[step] for x in sliced), *constants])
-        state = values[:carries]
-        for stack, value in zip(stacks, values[carries:], strict=True):
-            stack[step] = value
+    program = _program(body)
+    token = ERRORS.set(SILENT)
+    try:
+        for step in reversed(range(steps)) if reverse else range(steps):
+            values = program.run([*state, *[x[step] for x in sliced], *constants])
+            state = values[:carries]
+            for stack, value in zip(stacks, values[carries:], strict=True):
+                stack[step] = value
+    finally:
+        ERRORS.reset(token)
     event = np.empty((), object)
     event[()] = [*state, *stacks]
     return event
+
+
+@lru_cache(maxsize=256)
+def _program(body: Body) -> Program:
+    return Program(body.graph.inputs, body.graph.outputs)
 
 
 def _sizes(type: TensorType) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from graphc.autocasting import lowered
-from graphc.control import repeated
+from graphc.control import Known, repeated
 from graphc.functions.joining import cat, stack
 from graphc.functions.pointwise import where
 from graphc.functions.splitting import chunk
@@ -89,6 +89,9 @@ def cell_step(mode: str, input: Tensor, state: State, weights: Weights) -> State
     return cell.step(cell.inputs(input, weights), state, weights)
 
 
+_STEPS: dict[Any, Any] = {}  # traced steps, for sequences outside of traces
+
+
 def _direction(
     cell: Cell, x: Tensor, state: State, weights: Weights, inside: Tensor | None, reverse: bool
 ) -> tuple[Tensor, State]:
@@ -101,7 +104,11 @@ def _direction(
             after = [where(slices[1], a, b) for a, b in zip(after, before, strict=True)]
         return after, [after[0]]
 
-    last, (output,) = repeated(run, state, sequences, x.shape[0], reverse=reverse, name="cell")
+    about = (cell, inside is None, tuple(w is None for w in weights))
+    known = Known(_STEPS, about, [w for w in weights if w is not None])
+    last, (output,) = repeated(
+        run, state, sequences, x.shape[0], reverse=reverse, name="cell", known=known
+    )
     return output, tuple(last)
 
 
