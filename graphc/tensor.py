@@ -396,6 +396,8 @@ class Tensor(Arithmetic):
         Raises RuntimeError for a leaf that requires gradients (outside ``no_grad``) and for
         memory where several elements share one place.
         """
+        if self._write_unseen(new):
+            return self
         me, new = self._here(), new._here()
         if new._type.shape != me._type.shape or new._type.dtype is not me._type.dtype:
             raise RuntimeError(
@@ -439,6 +441,28 @@ class Tensor(Arithmetic):
         if symbolic and MODES.trace is not None:
             MODES.trace.wrote(base)
         return self
+
+    def _write_unseen(self, new: "Tensor") -> bool:
+        """The write of a tensor that is no view, where nothing is recorded; most are of this kind.
+
+        False, and nothing is done, where a write takes more.
+        """
+        array, storage = self._value, self._storage
+        if (
+            MODES.grad
+            or MODES.trace is not None
+            or self._base is not None
+            or self._node is not None
+            or new._type is not self._type
+            or type(array) is not np.ndarray
+            or type(new._value) is not np.ndarray
+            or not array.flags.c_contiguous
+        ):
+            return False
+        np.copyto(array, new._value)
+        storage.version += 1
+        self._seen = storage.version
+        return True
 
     def _continue(self, node: TapeNode) -> None:
         """Goes on at another place of the tape, where a gradient to retain is that of now."""

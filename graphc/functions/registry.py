@@ -140,6 +140,8 @@ def assign(target: Tensor, result: Tensor, name: str) -> Tensor:
     Raises RuntimeError when the result's dtype category or shape does not fit.
     """
     _keep_operands(result, target)
+    if result._type is target._type:
+        return target._write(result)
     if result.dtype is not target.dtype:
         if not dtypes.can_cast(result.dtype, target.dtype):
             raise RuntimeError(
@@ -153,8 +155,10 @@ def assign(target: Tensor, result: Tensor, name: str) -> Tensor:
 def _keep_operands(result: Tensor, target: Tensor) -> None:
     """Values of the target that the gradient of this very operation reads outlive the write."""
     node = result._node
+    if node is None:
+        return
     storage = target._here()._storage
-    for saved in node.saved if node is not None else ():
+    for saved in node.saved:
         if saved is not None and saved.storage is storage:
             if isinstance(saved.value, np.ndarray):
                 saved.value = saved.value.copy()

@@ -6,6 +6,7 @@ does for operands of given types is found once (:func:`kernel`); a decomposition
 """
 
 import contextvars
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -117,28 +118,32 @@ class Program:
         wanted = [n for n in outputs if n is not None]
         order = [n for n in topological(wanted) if n.op is not INPUT]
         kernels = {n: kernel(n.op, [x.type for x in n.inputs], n.attrs) for n in order}
+        parts = _parts(order, kernels, wanted)
+        kernels |= parts
+        sources = {n: parts[n].operands if n in parts else n.inputs for n in order}
         constants = _constants(order, kernels, set(wanted))
-        order = [n for n in order if n not in constants]
+        passed = {*constants, *(part.pad for part in parts.values())}
+        order = [n for n in order if n not in passed]
         numbers = {n: i for i, n in enumerate([*inputs, *constants, *order])}
-        last = {numbers[x]: numbers[n] for n in order for x in n.inputs}
+        last = {numbers[x]: numbers[n] for n in order for x in sources[n]}
         for node in wanted:
             last.pop(numbers[node], None)
         own: set[int] = set()  # arrays that nothing outside, and no view, shares
         steps: list[Any] = []
         for node in order:
-            run, given, here = kernels[node], [numbers[x] for x in node.inputs], numbers[node]
+            run, given, here = kernels[node], [numbers[x] for x in sources[node]], numbers[node]
             if node in wanted and node.shape and not _follows_operands(node.op):
                 run = _row_major(run)
             dead = [i for i in dict.fromkeys(given) if last.get(i) == here]
             over = None
-            if isinstance(node.op.lower, Scalar) and node.op.put is None:  # new memory
-                if isinstance(run, np.ufunc):
-                    fitting = (numbers[x] for x in node.inputs if x.type is node.type)
-                    over = next((i for i in fitting if i in dead and i in own), None)
-                own.add(here)
+            if isinstance(run, (np.ufunc, _Part)):
+                fitting = (numbers[x] for x in _alike(run, node))
+                over = next((i for i in fitting if i in dead and i in own), None)
+            if node.op.put is None and (isinstance(node.op.lower, Scalar) or node.op.name == "pad"):
+                own.add(here)  # new memory
             else:  # what is no NumPy function may give a view of what it is given
                 own.difference_update(given)
-            steps.append((run, given, node.attrs, over, dead))
+            steps.append((run, given, {} if node in parts else node.attrs, over, dead))
         self.types = [None if n is None else n.type for n in outputs]
         self._results = [None if n is None else numbers[n] for n in outputs]
         self._constants = list(constants.values())
@@ -161,6 +166,56 @@ class Program:
                 values[i] = None
             values.append(value)
         return [None if i is None else values[i] for i in self._results]
+
+
+def _alike(run: "np.ufunc | _Part", node: Node) -> list[Node]:
+    """The operands whose memory could hold the result."""
+    return (
+        [run.whole] if isinstance(run, _Part) else [x for x in node.inputs if x.type is node.type]
+    )
+
+
+class _Part:
+    """``x + pad(y)`` without the zeros: ``y`` is added where it lies in ``x``, or in a copy."""
+
+    __slots__ = ("_place", "operands", "pad", "whole")
+
+    def __init__(self, whole: Node, pad: Node) -> None:
+        self.whole, self.pad = whole, pad
+        self.operands = (whole, *pad.inputs)
+        self._place = tuple(
+            slice(before, before + size)
+            for before, size in zip(pad.attrs["before"], pad.inputs[0].shape, strict=True)
+        )
+
+    def __call__(self, x: Array, y: Array, out: Array | None = None) -> Array:
+        result = x.copy() if out is None else out
+        place = result[self._place]
+        np.add(place, y, out=place)
+        return result
+
+
+def _parts(
+    order: Sequence[Node], kernels: dict[Node, Kernel], wanted: Sequence[Node]
+) -> "dict[Node, _Part]":
+    """The sums in which one operand is zero but for a part, and read by nothing else."""
+    uses = Counter([*wanted, *(x for n in order for x in n.inputs)])
+    found: dict[Node, _Part] = {}
+    for node in order:
+        if kernels[node] is not np.add or any(x.type is not node.type for x in node.inputs):
+            continue
+        for whole, pad in (node.inputs, node.inputs[::-1]):
+            if uses[pad] == 1 and _is_frame_of_zeros(pad):
+                found[node] = _Part(whole, pad)
+                break
+    return found
+
+
+def _is_frame_of_zeros(pad: Node) -> bool:
+    if pad.op.name != "pad":
+        return False
+    attrs = pad.attrs
+    return bool(attrs["value"] == 0 and min(*attrs["before"], *attrs["after"], 0) == 0)
 
 
 def _follows_operands(op: Op) -> bool:

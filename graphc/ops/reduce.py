@@ -33,20 +33,50 @@ Dims = tuple[int, ...]
 
 
 def accurate_sum(x: Array, dims: Dims, keepdim: bool = False) -> Array:
-    """A sum whose rounding error does not grow with the length, for any layout.
+    """A sum whose rounding error hardly grows with the length, for any layout.
 
-    NumPy adds pairwise only along contiguous memory; elsewhere float32 is summed in float64.
+    NumPy adds pairwise only along contiguous memory; of float32, what is left after such sums is
+    added in halves where it is whole rows, and else in float64.
     """
-    if x.dtype != np.float32:
-        return np.asarray(np.sum(x, axis=dims, keepdims=keepdim, dtype=x.dtype))
-    inner = dims == tuple(range(x.ndim - len(dims), x.ndim))
-    if inner and dims and x.flags.c_contiguous:
-        lead = x.shape[: x.ndim - len(dims)]
-        total = np.add.reduce(x.reshape(*lead, math.prod(x.shape[x.ndim - len(dims) :])), axis=-1)
-        result = np.asarray(total)
-        return result.reshape(lead + (1,) * len(dims)) if keepdim else result
-    wide = np.sum(x, axis=dims, keepdims=keepdim, dtype=np.float64)
-    return np.asarray(wide, np.float32)
+    if x.dtype != np.float32 or not dims or not x.flags.c_contiguous:
+        kind = np.float64 if x.dtype == np.float32 else x.dtype
+        total = np.asarray(np.sum(x, axis=dims, keepdims=keepdim, dtype=kind))
+        return total.astype(x.dtype, copy=False)
+    rank, first = x.ndim, x.ndim
+    while first > 0 and first - 1 in dims:
+        first -= 1
+    part = x
+    if first < rank:
+        part = np.asarray(
+            np.add.reduce(x.reshape(*x.shape[:first], math.prod(x.shape[first:])), -1)
+        )
+    left = tuple(d for d in dims if d < first)
+    if left == tuple(range(len(left))) and left and part.size > _FEW:
+        part = _in_halves(part.reshape(math.prod(part.shape[: len(left)]), -1))
+    elif left:
+        part = np.sum(part, axis=left, dtype=np.float64).astype(np.float32)
+    return part.reshape(reduced_shape(x.shape, dims, keepdim))
+
+
+_FEW = 4096  # elements, for which one call counts more than conversions
+
+
+def _in_halves(rows: Array) -> Array:
+    """The sum of rows: the second half is added to the first until one row is left."""
+    if len(rows) == 1:
+        return np.array(rows[0])
+    half = len(rows) // 2
+    total = rows[:half] + rows[half : 2 * half]
+    if len(rows) % 2:
+        total[0] += rows[-1]
+    while half > 1:
+        odd = half % 2
+        last = total[half - 1] if odd else None
+        half //= 2
+        np.add(total[:half], total[half : 2 * half], out=total[:half])
+        if last is not None:
+            total[0] += last
+    return np.array(total[0])
 
 
 # -------------------------------------------------------------------------------------- samples
