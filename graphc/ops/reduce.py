@@ -54,7 +54,7 @@ def accurate_sum(x: Array, dims: Dims, keepdim: bool = False) -> Array:
     if left == tuple(range(len(left))) and left and part.size > _FEW:
         part = _in_halves(part.reshape(math.prod(part.shape[: len(left)]), -1))
     elif left:
-        part = np.sum(part, axis=left, dtype=np.float64).astype(np.float32)
+        part = np.asarray(np.sum(part, axis=left, dtype=np.float64), np.float32)
     return part.reshape(reduced_shape(x.shape, dims, keepdim))
 
 
