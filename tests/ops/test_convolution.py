@@ -9,7 +9,7 @@ import graphc.ops  # noqa: F401 - fills the registry
 from graphc.dtypes import float32, float64
 from graphc.errors import DtypeError, ShapeError
 from graphc.ir import OPS, TensorType, infer_type
-from graphc.ops import convolution as rows
+from graphc.ops import convolution_arrays as arrays
 
 SETTINGS = [
     # x, w, stride, padding, dilation, groups
@@ -37,7 +37,7 @@ def test_all_three_rows_agree_with_pytorch(
     setting: Any, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch = pytest.importorskip("torch")
-    monkeypatch.setattr(rows, "_CHUNK", chunk)
+    monkeypatch.setattr(arrays, "_CHUNK", chunk)
     x_shape, w_shape, stride, padding, dilation, groups = setting
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     random = np.random.default_rng(0)
@@ -129,3 +129,25 @@ def test_dtypes_and_cotangents_that_do_not_fit_are_refused() -> None:
     g = TensorType((2, 4, 5), float32)
     with pytest.raises(ShapeError, match=r"give \[2, 4, 4\], but the cotangent has shape"):
         infer_type(OPS["conv_input_grad"], [g, w], {**attrs, "input_shape": (2, 3, 5)})
+
+
+@pytest.mark.parametrize("where", ["x", "w"])
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_infinities_stay_in_their_windows(where, value):
+    """What lies between the lines of a result is no part of it, nor of a gradient."""
+    random = np.random.default_rng(0)
+    padding = (1, 0) if where == "x" else (0, 0)  # the border's zeros times infinity are NaN
+    attrs = {"stride": (1, 1), "padding": padding, "dilation": (1, 2), "groups": 2}
+    x, w = random.normal(size=(2, 4, 6, 7)), random.normal(size=(6, 2, 3, 2))
+    {"x": x, "w": w}[where][0, 1, 2, 0] = value
+    y = OPS["convolution"].evaluate(x, w, **attrs)
+    np.testing.assert_allclose(y, OPS["convolution"].reference(x, w, **attrs), rtol=1e-9)
+    g = random.normal(size=y.shape)
+    for name, operand, shape in (
+        ("conv_input_grad", w, {"input_shape": x.shape}),
+        ("conv_weight_grad", x, {"weight_shape": w.shape}),
+    ):
+        op = OPS[name]
+        found = op.evaluate(g, operand, **shape, **attrs)
+        wanted = op.reference(g, operand, **shape, **attrs)
+        np.testing.assert_allclose(found, wanted, rtol=1e-9)
