@@ -82,13 +82,13 @@ def _erfc(x: Array, short: bool) -> Array:
     return np.where(a < 1, 1 - _erf_near(np.clip(x, -1, 1), short), np.where(x < 0, 2 - far, far))
 
 
-# ``erf(x) = tanh(x * Q(x * x))``: Q has a relative effect below 1e-7 for |x| < 3.95, beyond which
-# erf is 1 in float32. NumPy computes tanh with vectors.
+# ``erf(x) = tanh(x * Q(x * x))``, whose relative error is below 1e-7 for |x| < 3.95. From there on
+# erf is 1 in float32, and so is this tanh before ``x`` is cut off. NumPy has vectors for tanh.
 _TANH_32 = (
     1.4183126495481702e-07, -5.66805374546675e-06, 8.763436926528811e-05, -0.0006197757320478559,
     -0.00019184248230885714, 0.10276906192302704, 1.128379225730896,
 )  # fmt: skip
-_END_32 = 3.95
+_END_32 = 4.2
 
 
 def _erf_32(x: Array) -> Array:
