@@ -13,6 +13,7 @@ from graphc.autograd.totals import Part, as_tensor, joined, whole
 from graphc.errors import located
 from graphc.functions.promotion import cast
 from graphc.ir import OPS, Node, TensorType, topological
+from graphc.memory import owns_memory
 from graphc.modes import MODES
 from graphc.ops.evaluation import ERRORS, SILENT
 from graphc.tape import OUTER, Saved, TapeNode
@@ -178,7 +179,7 @@ class _Owner:
             return g
         array = g._current()
         if isinstance(array, np.ndarray):
-            fresh = array.base is None and array.flags.c_contiguous and not node.hooks
+            fresh = owns_memory(array) and array.flags.c_contiguous and not node.hooks
             if not fresh or id(array) in self._taken:
                 array = array.copy()
             self._taken.add(id(array))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from graphc.codegen.ahead import asked_ahead
 from graphc.codegen.columns import Columns, wide
 from graphc.codegen.loops import LoopMaker, Loops, Sharing, real, steps
 from graphc.codegen.placement import Placement, repeats
@@ -68,7 +69,14 @@ class NestRenderer:
             return "nest", self._rows(nest, loops, unroll=vector, vectorise=vectorise)
         nest, arrays = with_kept_values(with_found_positions(nest), self.maker.taken)
         view = self._rows(nest, loops, unroll=False, vectorise=True)
+        view = self._with_lines(view, asked_ahead(nest, self.statements.expressions))
         return "nest", self._with_arrays(view, arrays)
+
+    def _with_lines(self, view: NestView, lines: tuple[str, ...]) -> NestView:
+        """The view with lines that come before its second sweep."""
+        number = [i for i, phase in enumerate(view.phases) if phase.levels][1] if lines else 0
+        changed = replace(view.phases[number], before=(*lines, *view.phases[number].before))
+        return replace(view, phases=(*view.phases[:number], changed, *view.phases[number + 1 :]))
 
     def _windows(self, windows: Windows, serial: bool) -> NestView:
         """Arrays are filled, then read by the windows."""

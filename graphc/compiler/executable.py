@@ -20,6 +20,7 @@ from graphc.compiler.blueprint import Stages, blueprint
 from graphc.errors import PositionError
 from graphc.ir import OPS, Graph
 from graphc.kernel import Buffer, HostStep, Role
+from graphc.memory import empty
 
 Array = np.ndarray[Any, Any]
 
@@ -69,7 +70,7 @@ class Executable:
         """Runs the program once. Raises IndexError for an index out of range, RuntimeError for an
         integer divided by zero.
         """
-        outputs: list[Array] = [np.empty(shape, dtype) for shape, dtype in self.outputs]
+        outputs: list[Array] = [empty(shape, dtype) for shape, dtype in self.outputs]
         addresses = [*map(address_of, arrays), *map(address_of, outputs)]
         try:
             if self.hosts:

@@ -10,8 +10,9 @@ import numpy as np
 from graphc.compiler.checks import Checks
 from graphc.compiler.plan import Fixed, Input, NumberPlan, Output, Result, TensorPlan, ViewOf
 from graphc.compiler.segments import Course
-from graphc.compiler.sharing import address_reader
+from graphc.compiler.sharing import address_reader, bytes_of
 from graphc.generator import _LOCK as RANDOM_LOCK
+from graphc.memory import LARGE, reused
 from graphc.modes import MODES
 from graphc.nn.module import STRUCTURE
 from graphc.tape import ending_node
@@ -124,6 +125,7 @@ class Run:
                 "entry": program.entry,
                 "fail": executable.fail,
                 "empty": np.empty,
+                "reused": reused,
             }
         )
         places: list[str] = []
@@ -136,7 +138,10 @@ class Run:
                 places.append(f"p{i}")
         for k, (shape, dtype) in enumerate(executable.outputs):
             size = shape[0] if len(shape) == 1 else shape
-            code.line(f"o{k} = empty({code.bind(size, 'shape')}, {code.bind(dtype, 'dtype')})")
+            made = f"{code.bind(size, 'shape')}, {code.bind(dtype, 'dtype')}"
+            taken = bytes_of(executable.output_types[k])
+            large = taken >= LARGE
+            code.line(f"o{k} = reused({made}, {taken})" if large else f"o{k} = empty({made})")
             places.append(f"address_of(o{k})")
             code.scope["address_of"] = address_reader()
         code.line("try:")

@@ -11,6 +11,7 @@ from graphc.dtypes import dtype as DType
 from graphc.errors import TraceError, user_location
 from graphc.functions.factory import filled
 from graphc.functions.promotion import cast
+from graphc.memory import empty
 from graphc.modes import MODES, is_compiling
 from graphc.ops import OPS
 from graphc.tensor import Array, Tensor, apply
@@ -49,7 +50,12 @@ def _of_array(array: Array, dtype: DType | None) -> Array:
     dtypes.from_numpy_dtype(array.dtype)  # raises for what has no counterpart
     refuse_negative_strides(array)
     with np.errstate(all="ignore"):
-        return np.array(array, None if dtype is None else dtype.numpy, subok=False)
+        kind = array.dtype if dtype is None else dtype.numpy
+        if not array.flags.c_contiguous:
+            return np.array(array, kind, subok=False)
+        copied = empty(array.shape, kind)
+        np.copyto(copied, array, casting="unsafe")
+        return copied
 
 
 def refuse_negative_strides(array: Array) -> None:

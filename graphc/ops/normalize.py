@@ -176,7 +176,8 @@ def _shifted(x: Any, dims: Dims) -> Any:
 
 def _softmax(x: Any, *, dim: int) -> Any:
     e = row.exp(_shifted(x, (dim,)))
-    return e / row.sum(e, dims=(dim,), keepdim=True)
+    # One division a row: the sum is at least 1, so its reciprocal costs half an ulp and no range.
+    return e * (1.0 / row.sum(e, dims=(dim,), keepdim=True))
 
 
 def _fast_softmax(x: Array, *, dim: int) -> Array:

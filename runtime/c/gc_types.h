@@ -30,6 +30,9 @@ typedef uint32_t gc_u32;
 typedef uint64_t gc_u64;
 typedef bool gc_b1;
 
+/* Asks for the cache line of an address, which may lie behind the end of an array. */
+#define gc_prefetch(address) __builtin_prefetch(address)
+
 GC_INLINE gc_u32 gc_bits_f32(float x) {
     gc_u32 bits;
     __builtin_memcpy(&bits, &x, sizeof bits);

@@ -17,6 +17,10 @@ void softmax(
             top_key = gc_max_i32(top_key, gc_order_f32(x[i*1024 + j]));
         }
         const float top = gc_ordered_f32(top_key);
+        /* the next row comes while this one is computed */
+        for (int64_t j = 0; j < 1024; j += 16) {
+            gc_prefetch(&x[i*1024 + j + 1024]);
+        }
         double total_sum = 0.0;
         #pragma omp simd reduction(+ : total_sum)
         for (int64_t j = 0; j < 1024; j++) {
