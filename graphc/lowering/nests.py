@@ -30,6 +30,7 @@ from graphc.lowering.plan import Plan
 from graphc.lowering.roles import Role, Sweep
 from graphc.lowering.schedule import scheduled
 from graphc.lowering.statements import Names, Scope, SiteOf, Writer
+from graphc.lowering.strides import PRODUCT
 from graphc.sizes import Int, count, substitute, symbols
 
 _LETTERS = "ijklmnopqr"
@@ -330,7 +331,7 @@ class ReductionNest:
             operands = sweep.operands(rows, at)
             factors = [elements.value(node, index) for node, index in operands]
             values.append(
-                factors[0] if len(factors) == 1 else Call("({0} * {1})", tuple(factors), core.dtype)
+                factors[0] if len(factors) == 1 else Call(PRODUCT, tuple(factors), core.dtype)
             )
         indices: list[Index] = []
         for node in part.full:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from math import prod
 
 from graphc.errors import GraphError
 from graphc.ir import (
@@ -23,7 +24,10 @@ from graphc.ir import (
 from graphc.kernel import Combine
 from graphc.lowering.elements import contracted, wraps
 from graphc.lowering.indexing import Index
+from graphc.lowering.strides import SHORT_SUM
 from graphc.sizes import FloorDiv, Int, IntExpr, coefficient, product, symbol
+
+LONG_ROWS = 4  # results of one class side by side
 
 
 class Role(Enum):
@@ -127,7 +131,14 @@ def _slides(operand: Node, summed: list[bool]) -> bool:
         operand = x
     along = index[-1] if index else 0
     while isinstance(along, IntExpr) and isinstance(along.terms[0][0], FloorDiv):
-        along = along.terms[0][0].numerator  # only every few places hold an element
+        quotient = along.terms[0][0]  # only every few places hold an element
+        by = quotient.divisor if isinstance(quotient.divisor, int) else 1
+        dims = [(n, gone) for n, gone in zip(shape, summed, strict=True) if isinstance(n, int)]
+        met = prod(-(-size // by) for size, gone in dims if gone)
+        places = [size for size, gone in dims if not gone]
+        if met <= SHORT_SUM and places and places[-1] >= LONG_ROWS * by:
+            return False  # sums so short are written out, for neighbours side by side
+        along = quotient.numerator
     if not isinstance(along, IntExpr) or len(along.terms) < 2:
         return False
     steps = ((coefficient(along, f"a{d}"), summed[d]) for d in range(len(shape)))

@@ -5,7 +5,7 @@ window with ``(k - m) % t == 0``. Instead of testing every ``m``, the sweep runs
 ``m = k % t + t*m'``: a fraction of the steps, and none at all where windows do not overlap.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product as combinations
 from math import prod
@@ -31,7 +31,8 @@ from graphc.lowering.indexing import rejoined, simplified
 from graphc.lowering.rewriting import Change, in_expr, in_nest, in_phase, names_in
 from graphc.sizes import Int, coefficient, mod, substitute, symbols
 
-SHORT_SUM = 4  # terms that are written out
+PRODUCT = "({0} * {1})"
+SHORT_SUM = 9  # terms that are written out
 NEUTRAL = {Combine.SUM: 0.0, Combine.MAX: float("-inf"), Combine.MIN: float("inf")}
 
 
@@ -69,21 +70,23 @@ def _strided(phase: Phase) -> tuple[Axis, Divisible] | None:
 def _neutral_outside(reduction: Reduction, phase: Phase) -> Iterator[Condition]:
     """Conditions outside of which a reduction collects nothing but its neutral element."""
     neutral = NEUTRAL.get(reduction.combine)
-    expr: Expr = reduction.expr
-    lets = {s.name: s.expr for s in phase.body if isinstance(s, Let)}
+    if neutral is not None:
+        lets = {s.name: s.expr for s in phase.body if isinstance(s, Let)}
+        yield from _conditions(reduction.expr, neutral, lets)
+
+
+def _conditions(expr: Expr, neutral: float, lets: Mapping[str, Expr]) -> Iterator[Condition]:
+    """Conditions outside of which a value is ``neutral``: a product is 0 where a factor is."""
     while isinstance(expr, Ref) and expr.name in lets:
         expr = lets[expr.name]
-    if neutral is None:
-        return
-    while isinstance(expr, Masked):
-        if not isinstance(expr.other, Const) or expr.other.value != neutral:
-            return
-        yield from expr.conditions
-        expr = expr.value
-        while isinstance(expr, Ref) and expr.name in lets:
-            expr = lets[expr.name]
     if isinstance(expr, Load) and expr.other == neutral:
         yield from expr.mask
+    elif isinstance(expr, Masked) and isinstance(expr.other, Const) and expr.other.value == neutral:
+        yield from expr.conditions
+        yield from _conditions(expr.value, neutral, lets)
+    elif isinstance(expr, Call) and expr.text == PRODUCT and neutral == 0:
+        for factor in expr.args:
+            yield from _conditions(factor, neutral, lets)
 
 
 def _shortened(nest: Nest, at: int, axis: Axis, condition: Divisible) -> tuple[Nest, set[str]]:

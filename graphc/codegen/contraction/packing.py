@@ -1,14 +1,19 @@
 """Packing: strips and panels copied into rows, one for each step of the depth."""
 
+from collections.abc import Sequence
+
 from graphc.codegen.contraction.frame import Frame
 from graphc.codegen.contraction.halo import Halo
 from graphc.codegen.contraction.operands import Operand, offset
 from graphc.codegen.contraction.pairs import PER
-from graphc.codegen.contraction.tiling import Tiling
+from graphc.codegen.contraction.tiling import Tiling, run_of
 from graphc.codegen.contraction.views import HaloView, Loop, PackView
 from graphc.dtypes import bfloat16, float32
 from graphc.kernel import Axis, Divisible, Index, InRange
 from graphc.sizes import Int, product, substitute, symbol
+
+FAR_APART = 256  # elements between pieces of memory from which no hardware foresees the next
+FETCHED = 1024  # elements that are fetched ahead
 
 _HOW = {"copy": "copied in runs", "across": "transposed", "points": "computed point by point"}
 
@@ -68,6 +73,7 @@ def pack(frame: Frame, side: Operand, tiling: Tiling, to: str, whole: bool) -> P
         seconds = f"from + {render.operand(apart)}"
     return _with(
         view,
+        **_fetched(side, depth[-1:], step),
         element=render.integer(row),
         source=frame.pointer(side, index),
         loaded=render.dialect.loaded("from[i]", frame.stored(side)),
@@ -75,6 +81,15 @@ def pack(frame: Frame, side: Operand, tiling: Tiling, to: str, whole: bool) -> P
         run=step,
         valid=frame.up_to(axis, step),
     )
+
+
+def _fetched(side: Operand, around: Sequence[Axis], piece: Int) -> dict[str, str]:
+    """What is fetched ahead of the innermost loop around a piece of memory."""
+    step = side.stride(around[-1].name) if around else 0
+    if not isinstance(step, int) or not isinstance(piece, int) or abs(step) < FAR_APART:
+        return {}
+    steps = max(1, -(-FETCHED // piece))
+    return {"ahead": str(step * steps), "piece": str(piece)}
 
 
 def _zero(kind: str) -> str:
@@ -99,28 +114,25 @@ def _how(
     axis, step = run
     if side.stride(axis.name) == 1:
         return "copy"
-    _, inner = _run_on(frame, side, 0 if whole else frame.cut)
+    _, inner, direction = _run_on(frame, side, 0 if whole else frame.cut)
     known = inner // frame.per if isinstance(inner, int) else frame.width
     if inner == frame.per or known < frame.width // 2:
         return "points"  # too short to be transposed by whole vectors
     # A transposed group writes whole vectors: what it writes beyond its own lines must be the
-    # next row, not another group of this one.
-    return "across" if step == tiling.size or step % frame.width == 0 else "points"
+    # next row that is written, not another group of this one.
+    ends = step == tiling.size and direction == 1
+    return "across" if ends or step % frame.width == 0 else "points"
 
 
-def _run_on(frame: Frame, side: Operand, first: int) -> tuple[int, Int]:
-    """The depth axes, from a number on, that run through memory as one; and their elements."""
-    inner: Int = frame.per
-    number = len(frame.nest.depth)
-    while number > first:
-        axis = frame.nest.depth[number - 1]
-        if side.stride(axis.name) != inner:
-            break
-        number -= 1
-        inner = inner * axis.extent
-        if frame.pairs is not None and frame.pairs.odd:
-            return number, frame.pairs.single.extent  # behind it lies what belongs to no pair
-    return number, inner
+def _run_on(frame: Frame, side: Operand, first: int) -> tuple[int, Int, int]:
+    """The depth axes, from a number on, that are one walk; its elements, and its direction."""
+    depth = frame.nest.depth[first:]
+    count, direction = run_of(side, depth, frame.per)
+    if count and frame.pairs is not None and frame.pairs.odd:
+        # Behind it lies what belongs to no pair.
+        return len(frame.nest.depth) - 1, frame.pairs.single.extent, direction
+    inner = product(axis.extent for axis in depth[len(depth) - count :])
+    return len(frame.nest.depth) - count, inner * frame.per, direction
 
 
 def _second(frame: Frame) -> tuple[str, ...]:
@@ -180,7 +192,7 @@ def _across(
     depth, render = frame.nest.depth, frame.render
     first = 0 if whole else frame.cut
     begin: Int = 0 if whole else frame.block_begin
-    number, inner = _run_on(frame, side, first)
+    number, inner, direction = _run_on(frame, side, first)
     gone: dict[str, Int] = {axis.name: 0 for axis in depth[number:]}
     count = render.integer(inner)
     if number == first:
@@ -196,16 +208,23 @@ def _across(
             count = count if each == 1 else f"{count}*{render.operand(each)}"
     index = index + offset(side, {axis.name: symbol(axis.name) for axis in depth[:number]})
     axis, step = run
+    source, element = frame.pointer(side, index), render.integer(row)
+    if direction == -1:  # the first in memory belongs to the last row
+        source = f"{source} - ({count} - 1)"
+        element = f"({count} - 1)*{view.size} + {element}"
+    apart = side.step(axis.name)
     return _with(
         view,
+        **(_fetched(side, depth[first:number], step * apart) if apart == inner else {}),
         loops=view.loops[: number - first],
         at=render.operand(substitute(frame.flat(first, begin), gone)),
-        element=render.integer(row),
-        source=frame.pointer(side, index),
+        element=element,
+        source=source,
         run=step,
         valid=frame.up_to(axis, step),
-        stride=render.integer(side.step(axis.name)),
+        stride=render.integer(apart),
         count=count,
+        pitch=direction * view.size,
     )
 
 

@@ -9,7 +9,7 @@ from graphc.codegen.contraction.operands import Operand, fixed, offset
 from graphc.codegen.contraction.pairs import PER
 from graphc.codegen.contraction.tiling import Packing, Tiling
 from graphc.codegen.contraction.views import Loop, TileCall, TileView
-from graphc.kernel import Condition, Divisible, InRange
+from graphc.kernel import Axis, Condition, Divisible, InRange
 from graphc.sizes import Int, coefficient, product, substitute, symbol, symbols
 
 
@@ -87,7 +87,10 @@ def _tile(frame: Frame, comment: str, lines: int, lanes: int) -> tuple[TileView,
     line_at = _offset(frame, frame.sides.line, frame.direct_lines, chosen.lines.size)
     lane_at = _offset(frame, frame.sides.lane, frame.direct_lanes, chosen.lanes.size)
     params, arguments = _steps(frame) if flat else _range(frame)
-    used: tuple[Int, ...] = loads.used
+    skips, tested = dict(loads.skips), _tested(frame)
+    for name, text in tested.skips:
+        skips[name] = f"{skips[name]} && {text}" if name in skips else text
+    used: tuple[Int, ...] = (*loads.used, *tested.used)
     if frame.direct_lines:  # else it is the number of a line, which an axis may share its name with
         used += (place,)
     if not flat:
@@ -116,7 +119,7 @@ def _tile(frame: Frame, comment: str, lines: int, lanes: int) -> tuple[TileView,
         across=len(loads.texts),
         row=chosen.lanes.size,
         params=tuple(signature),
-        loops=(Loop("step", "0", "steps"),) if flat else _depth_loops(frame, dict(loads.skips)),
+        loops=(Loop("step", "0", "steps"),) if flat else _depth_loops(frame, skips),
         line_offset=f"step*{chosen.lines.size * per}" if flat else render.integer(line_at),
         lane_offset=f"step*{chosen.lanes.size * per}" if flat else render.integer(lane_at),
         line_loops=loops,
@@ -253,22 +256,14 @@ def _masks(frame: Frame) -> Loads:
     if load is None or not load.mask:
         return Loads((), ())
     axis, step = tiling.pairs[-1]
-    depth = [a.name for a in frame.nest.depth[frame.cut :]]
-    skips: dict[str, list[str]] = {}
+    skips, used = _skips(frame, tiling, [c for c in load.mask if not _bounds(c, axis)])
     lows, highs = [], []
-    used: list[Int] = []
     for condition in load.mask:
         moved = _moved(condition, frame.starts(tiling))
-        used += [moved.index, moved.limit if isinstance(moved, InRange) else moved.by]
-        if isinstance(moved, InRange) and coefficient(condition.index, axis.name) != 0:
+        if isinstance(moved, InRange) and _bounds(condition, axis):
+            used += [moved.index, moved.limit]
             lows.append(frame.render.integer(0 - moved.index))
             highs.append(frame.render.integer(moved.limit - moved.index))
-            continue
-        text = frame.render.condition(moved)
-        if text != "true":
-            names = {s.name for s in symbols(moved.index)}
-            last = next((name for name in reversed(depth) if name in names), depth[-1])
-            skips.setdefault(last, []).append(text)
     before: tuple[str, ...] = ()
     if lows:
         if (fixed(axis) or 0) % step:  # lanes beyond the axis are not read either
@@ -278,8 +273,38 @@ def _masks(frame: Frame) -> Loads:
             f"const int64_t low = {_fold('gc_most', lows)};",
             f"const int64_t high = {_fold('gc_least', highs)};",
         )
-    joined = tuple((name, " && ".join(texts)) for name, texts in skips.items())
-    return Loads((), (), before, joined, tuple(used))
+    return Loads((), (), before, skips, tuple(used))
+
+
+def _bounds(condition: Condition, axis: Axis) -> bool:
+    return isinstance(condition, InRange) and coefficient(condition.index, axis.name) != 0
+
+
+def _tested(frame: Frame) -> Loads:
+    """Conditions of lines read in place: steps to skip."""
+    load = frame.sides.line.load
+    if load is None or not frame.direct_lines:
+        return Loads((), ())
+    skips, used = _skips(frame, frame.plan.lines, load.mask)
+    return Loads((), (), (), skips, tuple(used))
+
+
+def _skips(
+    frame: Frame, tiling: Tiling, conditions: Sequence[Condition]
+) -> tuple[tuple[tuple[str, str], ...], list[Int]]:
+    """Where the steps of a depth axis are skipped for a whole tile, and what the tests mention."""
+    depth = [a.name for a in frame.nest.depth[frame.cut :]]
+    skips: dict[str, list[str]] = {}
+    used: list[Int] = []
+    for condition in conditions:
+        moved = _moved(condition, frame.starts(tiling))
+        used += [moved.index, moved.limit if isinstance(moved, InRange) else moved.by]
+        text = frame.render.condition(moved)
+        if text != "true":
+            names = {s.name for s in symbols(moved.index)}
+            last = next((name for name in reversed(depth) if name in names), depth[-1])
+            skips.setdefault(last, []).append(text)
+    return tuple((name, " && ".join(texts)) for name, texts in skips.items()), used
 
 
 def _moved(condition: Condition, starts: dict[str, Int]) -> Condition:

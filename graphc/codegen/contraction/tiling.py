@@ -9,10 +9,10 @@ measured on a core with two 512-bit multipliers, and only their ratios matter.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from math import ceil, prod
+from math import ceil, gcd, prod
 from typing import Union
 
-from graphc.codegen.contraction.halo import Halo, copied_rows, halo
+from graphc.codegen.contraction.halo import MOST_STRIDE, Halo, copied_rows, halo
 from graphc.codegen.contraction.operands import Operand, estimated, fixed
 from graphc.codegen.contraction.pairs import PER, Pairs
 from graphc.kernel import Axis, Contraction, InRange
@@ -21,11 +21,16 @@ from graphc.sizes import Int, Symbol, coefficient, product, symbols
 LATENCY = 4  # cycles until a sum can be added to again
 FAR_LOAD = 2.0  # cycles for a vector from the second-level cache
 FAR_ROW = 2.5  # the same where rows push each other out of the first-level cache
-FAR_PACKED = 1.5  # cycles for an element of so much that packing takes it through memory
 FAR_ELEMENTS = 256 * 1024  # of an operand that the second-level cache does not hold
 WAYS = 10  # rows at the same place of the first-level cache that it holds beside others
 LONG_PIECE = 512  # elements from which a piece of memory is fetched ahead
 FAR_PIECE = 250.0  # cycles to wait for a shorter one
+FAR_STORE = 8.0  # cycles to write an element whose neighbours push it out of the first-level cache
+FAR_PANEL = 2.0  # cycles to write an element of a panel to memory and to read it again
+CACHE_LINE = 16  # elements
+CACHE_SETS = 64  # of lines in the first-level cache
+UNUSED_LINE = 1.0  # cycles for a line of the cache of which little is used
+ALIASED_LINE = 3.0  # and for one that others push out of it
 MASKING = 3.0  # cycles to find out which lanes exist
 DEEP = 512  # depth from which it is cut, so that packed panels stay in the caches
 BLOCK = 256  # depth of one cut
@@ -34,6 +39,7 @@ PANEL_IN_CACHE = 96 * 1024 - 1  # a panel that is streamed for each strip
 STRIP_BYTES = 32 * 1024  # the lines of a tile read in place should stay in the first
 UNITS = 32  # shares of work wanted: enough to divide evenly among threads
 KEPT_BYTES = 256 * 1024  # panels that every thread may pack for itself: no waiting for others
+OWN_STRIPS = 32  # strips for which packing a panel costs next to nothing
 OWN_PANELS = 64  # most panels that a thread packs for one unit
 HALO_ELEMENTS = 128 * 1024  # of a copy that stays in the second-level cache
 LINES_PACKED = 128  # lines packed together
@@ -166,7 +172,11 @@ class Sides:
 
     def lane_aliases(self, axis: Axis) -> bool:
         """Whether the steps of a depth axis push each other out of the first-level cache."""
-        return estimated(axis) > 8 and _aliases(self.lane.stride(axis.name))
+        stride = self.lane.stride(axis.name)
+        if not isinstance(stride, int) or stride == 0 or stride % CACHE_LINE:
+            return False
+        sets = CACHE_SETS // gcd(stride // CACHE_LINE, CACHE_SETS)
+        return estimated(axis) > 8 * sets
 
     def copied_by_each(self, side: Operand) -> bool:
         """Whether a side reads a copy that each thread makes for itself."""
@@ -211,11 +221,15 @@ def roles(
 
 
 def _contiguous(nest: Contraction) -> str:
-    """The axis along which the first store runs through memory; "" when there is none."""
+    """The axis along which the first store runs through memory; "" when there is none.
+
+    Where results belong to a class of every few places, it goes by these steps.
+    """
     for store in nest.epilogue.stores:
-        for axis in (*nest.rows, *nest.cols):
-            if coefficient(store.index, axis.name) == 1:
-                return axis.name
+        steps = {a.name: coefficient(store.index, a.name) for a in (*nest.rows, *nest.cols)}
+        near = [(s, n) for n, s in steps.items() if isinstance(s, int) and 0 < s <= MOST_STRIDE]
+        if near:
+            return min(near)[1]
     return ""
 
 
@@ -282,7 +296,7 @@ def _candidates(sides: Sides, vectors: Vectors, width: int) -> Iterator[Plan]:
             continue
         for lanes, count in _lane_tilings(sides, axes, width, most, direct):
             limit = (vectors.registers - 2 - count) // count
-            for lines in _line_tilings(sides.line_axes, limit):
+            for lines in _line_tilings_of(sides, limit):
                 for packed in (False, True):
                     if not packed and not _direct_lines(sides, lines):
                         continue
@@ -344,7 +358,7 @@ def _repeated(
     """The same lanes at several steps of one of the first ``outer`` axes."""
     for number, axis in enumerate(lanes.axes[:outer]):
         extent = fixed(axis)
-        if extent is None or _in_masks(sides, axis):
+        if extent is None or _in_masks(sides.lane, axis):
             continue
         for repeat in range(2, most // along + 1):
             if extent % repeat == 0:
@@ -369,8 +383,8 @@ def _runs(
             yield Tiling(axes, steps, pitch, vectors * width), vectors
 
 
-def _in_masks(sides: Sides, axis: Axis) -> bool:
-    conditions = sides.lane.load.mask if sides.lane.load is not None else ()
+def _in_masks(side: Operand, axis: Axis) -> bool:
+    conditions = side.load.mask if side.load is not None else ()
     return any(coefficient(c.index, axis.name) != 0 for c in conditions)
 
 
@@ -392,6 +406,17 @@ def _line_tilings(axes: tuple[Axis, ...], limit: int) -> Iterator[Tiling]:
         room //= extent
 
 
+def _line_tilings_of(sides: Sides, limit: int) -> Iterator[Tiling]:
+    """Tiles of lines; also such as conditions treat as one, whose steps are then skipped."""
+    yield from _line_tilings(sides.line_axes, limit)
+    free = tuple(axis for axis in sides.line_axes if not _in_masks(sides.line, axis))
+    if not sides.line.masked or not free or len(free) == len(sides.line_axes):
+        return
+    for tiling in _line_tilings(free, limit):
+        steps = {axis.name: step for axis, step in tiling.pairs}
+        yield Tiling(sides.line_axes, tuple(steps.get(a.name, 1) for a in sides.line_axes))
+
+
 def _parts(extent: int | None, room: int) -> tuple[int, ...]:
     """Sizes worth trying for a piece of an axis: even shares first, then as much as fits."""
     if extent is None:
@@ -402,14 +427,18 @@ def _parts(extent: int | None, room: int) -> tuple[int, ...]:
 
 
 def _direct_lines(sides: Sides, lines: Tiling) -> bool:
-    if sides.pairs is not None and sides.pairs.odd:  # the last pair is not whole in memory
+    if sides.pairs is not None and (sides.pairs.odd or sides.line.masked):
+        return False  # the last pair is not whole in memory, or parts of pairs do not exist
+    if sides.line.masked and not sides.nest.depth:
         return False
+    if any(step > 1 and _in_masks(sides.line, axis) for axis, step in lines.pairs):
+        return False  # steps of the depth can only be skipped for all lines of a tile
     return sides.known and _known_strides(sides.line, lines)
 
 
 def _known_strides(side: Operand, tiling: Tiling) -> bool:
     """Whether elements of a tile can be read in place."""
-    if side.strides is None or side.masked or not side.in_place:
+    if side.strides is None or not side.in_place:
         return False
     return all(isinstance(side.stride(axis.name), int) for axis in tiling.axes)
 
@@ -428,7 +457,10 @@ def _vector_plan(
     stream = 0.0
     if not direct and lanes.size * min(depth, BLOCK) * 4 > STRIP_BYTES:
         stream = FAR_LOAD
-    done = _done(sides) if direct and sides.lane.masked else 1.0
+    done = _done(sides.lane, sides.lane_axes[-1].name) if direct else 1.0
+    if not packed and sides.line.masked:
+        done *= _done(sides.line)
+        masked = MASKING
     inner = fixed(lanes.axes[-1])
     cycles = 0.0
     for size, strips in ((lines.size, _total(lines)),) if packed else lines.sizes:
@@ -451,12 +483,14 @@ def _vector_plan(
         if any(8 < n <= WAYS for n in aliased):
             cycles *= 1.3
     if not packed:
-        cycles += _total(lines) * _total(lanes) * _far_pieces(sides, lines) * FAR_PIECE
+        waiting = _far_pieces(sides, lines) * FAR_PIECE + _unused(sides, lines)
+        cycles += _total(lines) * _total(lanes) * waiting
     if not direct:
-        along = lanes.axes[-1]
         elements = _total(lanes) * lanes.size * depth
-        far = FAR_PACKED if elements > 4 * FAR_ELEMENTS else 0.0
-        cycles += elements * (pack_cost(sides.lane, along, sides.nest) + far)
+        cost = pack_cost(sides.lane, lanes.axes[-1], sides.nest)
+        if elements > FAR_ELEMENTS and (packed or not _has_panels(sides, lanes)):
+            cost += FAR_PANEL
+        cycles += elements * cost
     if packed:
         run = next((axis for axis, step in reversed(lines.pairs) if step > 1), None)
         cycles += _total(lines) * lines.size * depth * pack_cost(sides.line, run, sides.nest)
@@ -471,13 +505,16 @@ def _vector_plan(
     )
 
 
-def _done(sides: Sides) -> float:
-    """The share of the depth that conditions leave where they are the same for whole vectors."""
+def _done(side: Operand, vectors: str = "") -> float:
+    """The share of the depth that conditions leave where they are the same for whole tiles.
+
+    They are not when they bound the axis that ``vectors`` run along.
+    """
     share = 1.0
-    for condition in sides.lane.load.mask if sides.lane.load is not None else ():
+    for condition in side.load.mask if side.load is not None else ():
         if not isinstance(condition, InRange) or not isinstance(condition.limit, int):
             continue
-        if coefficient(condition.index, sides.lane_axes[-1].name) != 0:
+        if vectors and coefficient(condition.index, vectors) != 0:
             continue
         share *= _within(condition.index, condition.limit)
     return share
@@ -547,6 +584,27 @@ def _distinct(side: Operand, steps: Iterable[tuple[Axis, int]]) -> int:
     return elements
 
 
+def _unused(sides: Sides, lines: Tiling) -> float:
+    """Cycles for cache lines that a strip reads beyond those that its elements would fill.
+
+    They do not matter where the first-level cache holds them all: neighbouring strips share them.
+    """
+    steps = (*lines.pairs, *sides.depth_pairs)
+    strides = [(sides.line.stride(axis.name), count) for axis, count in steps if count > 1]
+    span = pieces = 1
+    for stride, count in sorted((abs(s), n) for s, n in strides if isinstance(s, int) and s != 0):
+        if stride <= max(span, CACHE_LINE):
+            span += stride * (count - 1)
+        else:
+            pieces *= count
+    read = pieces * ceil(span / CACHE_LINE)
+    aliases = _any_aliases(sides.line, lines)
+    if read * CACHE_LINE * 4 <= STRIP_BYTES and not aliases:
+        return 0.0
+    unused = read - _distinct(sides.line, steps) / CACHE_LINE
+    return unused * (ALIASED_LINE if aliases else UNUSED_LINE)
+
+
 def _far_pieces(sides: Sides, lines: Tiling) -> int:
     """Short pieces of memory that a strip of lines lies in, if they come from far away.
 
@@ -587,9 +645,25 @@ def pack_cost(side: Operand, run: Axis | None, nest: Contraction) -> float:
         return 2.0 if along else 3.0
     if along:
         return 0.15
-    if nest.depth and side.stride(nest.depth[-1].name) == (PER if side.pair == 1 else 1):
-        return 0.35 if estimated(nest.depth[-1]) >= 8 else 1.0
+    number, _ = run_of(side, nest.depth, PER if side.pair == 1 else 1)
+    if number:
+        inner = prod(estimated(axis) for axis in nest.depth[len(nest.depth) - number :])
+        return 0.35 if inner >= 8 else 1.5
     return 1.5
+
+
+def run_of(side: Operand, depth: Sequence[Axis], per: int = 1) -> tuple[int, int]:
+    """How many axes of the depth, from the end, are one walk through memory, and its direction.
+
+    ``per`` elements belong to a step; pairs are not turned around.
+    """
+    direction = -1 if per == 1 and depth and side.stride(depth[-1].name) == -1 else 1
+    inner: Int = per * direction
+    for number, axis in enumerate(reversed(depth)):
+        if side.stride(axis.name) != inner:
+            return number, direction
+        inner = inner * axis.extent
+    return len(depth), direction
 
 
 def transposed(sides: Sides, lines: Tiling) -> bool:
@@ -597,25 +671,30 @@ def transposed(sides: Sides, lines: Tiling) -> bool:
     stores = sides.nest.epilogue.stores
     if not stores:
         return False
-    run = 1
     by_stride = [(coefficient(stores[0].index, axis.name), axis, n) for axis, n in lines.pairs]
+    near = [s for s, _, n in by_stride if n > 1 and isinstance(s, int) and 0 < s <= MOST_STRIDE]
+    least = run = min(near, default=1)
     while True:
         found = next(((axis, n) for stride, axis, n in by_stride if stride == run and n > 1), None)
         if found is None:
-            return run >= TURNED_RUN
+            return run >= TURNED_RUN * least
         run *= found[1]
         if fixed(found[0]) != found[1]:
-            return run >= TURNED_RUN
+            return run >= TURNED_RUN * least
 
 
 def _epilogue_cost(sides: Sides, lanes: Tiling, lines: Tiling) -> float:
     points = prod(estimated(axis) for axis in (*sides.line_axes, *sides.lane_axes))
+    stores = sides.nest.epilogue.stores
     out = _contiguous(sides.nest)
+    apart = 0.0 if not stores or coefficient(stores[0].index, out) == 1 else 0.5
     halves = sides.nest.dtype.short in ("f16", "bf16")  # rounding is slow in short runs
     if lanes.axes[-1].name == out:
-        return points * (0.5 if halves else 0.25)
+        return points * ((0.5 if halves else 0.25) + apart)
     if transposed(sides, lines):
-        return points * (1.6 if halves else 0.5)
+        return points * ((1.6 if halves else 0.5) + apart)
+    if stores and _aliases(coefficient(stores[0].index, lanes.axes[-1].name)):
+        return points * FAR_STORE
     return points * (4.0 if halves else 1.5)
 
 
@@ -687,6 +766,11 @@ def _cut(sides: Sides, chosen: Plan, size: int) -> Plan:
             lanes_packing=Packing.KEPT,
             strips_per_unit=_strips(chosen, max(1, ceil(strips / shares))),
         )
+    if packing is Packing.SHARED and splits == 1 and _is_own(sides, chosen, size):
+        parts = max(1, min(ceil(UNITS / (batch * panels)), strips // OWN_STRIPS))
+        return replace(
+            chosen, lanes_packing=Packing.OWN, strips_per_unit=max(ceil(strips / parts), 1)
+        )
     wanted = max(1, ceil(UNITS / (batch * splits)))
     per_strip = _strips(chosen, max(strips // wanted, 4 if strips >= 16 else 1))
     if splits > 1 or (batch >= UNITS // 4 and chosen.lines_packing is Packing.DIRECT):
@@ -708,6 +792,25 @@ def _cut(sides: Sides, chosen: Plan, size: int) -> Plan:
         strips_per_unit=per_strip,
         panels_per_unit=max(per_panel, 1),
     )
+
+
+def _has_panels(sides: Sides, lanes: Tiling) -> bool:
+    """Whether there are panels enough for one thread alone to need each."""
+    batch = prod(estimated(axis) for axis in sides.nest.batch if sides.lane.moves(axis))
+    return batch * _total(lanes) >= UNITS // 4
+
+
+def _is_own(sides: Sides, chosen: Plan, size: int) -> bool:
+    """Whether a thread packs a panel and goes through all strips with it: a panel is not kept.
+
+    Written for all threads, panels that the caches do not hold would go to memory and back.
+    """
+    if chosen.lines_packing is not Packing.DIRECT or not _has_panels(sides, chosen.lanes):
+        return False
+    if any(not sides.lane.moves(axis) for axis in sides.nest.batch):
+        return False  # it would be packed for each
+    sums = _total(chosen.lines) * chosen.lines.size * chosen.lanes.size * size
+    return chosen.block is None or sums <= SUMS_BYTES
 
 
 def _strips(chosen: Plan, wanted: int) -> int:

@@ -87,6 +87,9 @@ class PackView:
     valid: str = ""  # elements of a run that exist
     stride: str = ""
     count: str = ""  # across: elements of the depth in a row
+    ahead: str = ""  # elements to a piece of memory that is fetched; "": none is
+    piece: str = ""  # its elements
+    pitch: int = 0  # across: elements from one row to that of the next element in memory
     decode: tuple[str, ...] = ()
     points: tuple[tuple[tuple[str, ...], str], ...] = ()  # statements and values of a step
     simd: bool = True

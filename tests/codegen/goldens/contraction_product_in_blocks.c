@@ -97,54 +97,48 @@ void product(
     const float *restrict y, /* f32[1, 1024, 500] */
     const float *restrict bias, /* f32[500] */
     float *restrict out, /* f32[1, 300, 500] */
-    unsigned char *restrict shared,
     unsigned char *restrict own)
 {
     /* acc[m 300, n 500], sums over k 1024, f32 */
-    /* tile: 6 (m 6) lines, read in place, by 64 (n 64) lanes, packed once; k in blocks of 342 */
+    /* tile: 6 (m 6) lines, read in place, by 64 (n 64) lanes, packed by each thread; k in blocks of 342 */
     {
         int64_t begin, end;
         gc_share(t, 8, 1, &begin, &end);
-        for (int64_t packing = begin; packing < end; packing++) {
-            const int64_t panel = packing;
-            const int64_t n_from = panel * 64;
-            {
-                /* 64 lanes for each step of the depth, copied in runs */
-                float *restrict packed = (float *)(shared + 0) + packing*65536;
-                for (int64_t k = 0; k < 1024; k++) {
-                    float *restrict row = packed + k*64;
-                    const float *restrict from = y + (k*500 + n_from);
-                    const int64_t valid = gc_least(64, 500 - n_from);
-                    if (valid == 64) {
-                        for (int i = 0; i < 64; i++) row[0 + i] = from[i];
-                    } else {
-                        for (int i = 0; i < 64; i++) row[0 + i] = i < valid ? from[i] : 0;
-                    }
-                }
-            }
-        }
-        gc_barrier(t);
-    }
-    {
-        int64_t begin, end;
-        gc_share(t, 26, 1, &begin, &end);
         for (int64_t unit = begin; unit < end; unit++) {
-            const int64_t strip_begin = unit / 2 * 4;
-            const int64_t panel_begin = unit % 2 * 4;
-            const int64_t strip_end = gc_least(strip_begin + 4, 50);
-            const int64_t panel_end = panel_begin + 4;
+            const int64_t strip_begin = 0;
+            const int64_t panel_begin = unit;
+            const int64_t strip_end = 50;
+            const int64_t panel_end = panel_begin + 1;
             bool fresh = true;
             for (int64_t k_from = 0; k_from < 1024; k_from += 342) {
                 const int64_t k_to = gc_least(k_from + 342, 1024);
                 for (int64_t panel = panel_begin; panel < panel_end; panel++) {
                     const int64_t n_from = panel * 64;
+                    {
+                        /* 64 lanes for each step of the depth, copied in runs */
+                        float *restrict packed = (float *)(own + 0) + (panel - panel_begin)*21888;
+                        for (int64_t k = k_from; k < k_to; k++) {
+                            float *restrict row = packed + (k - k_from)*64;
+                            const float *restrict from = y + (k*500 + n_from);
+                            gc_fetch(from + 8000, 64*sizeof(*from));
+                            const int64_t valid = gc_least(64, 500 - n_from);
+                            if (valid == 64) {
+                                for (int i = 0; i < 64; i++) row[0 + i] = from[i];
+                            } else {
+                                for (int i = 0; i < 64; i++) row[0 + i] = i < valid ? from[i] : 0;
+                            }
+                        }
+                    }
+                }
+                for (int64_t panel = panel_begin; panel < panel_end; panel++) {
+                    const int64_t n_from = panel * 64;
                     for (int64_t strip = strip_begin; strip < strip_end; strip++) {
                         const int64_t m_from = strip * 6;
-                        float *restrict sums = (float *)(own + 0) + ((panel - panel_begin)*4 + (strip - strip_begin))*384;
+                        float *restrict sums = (float *)(own + 87616) + ((panel - panel_begin)*50 + (strip - strip_begin))*384;
                         if (n_from + 64 <= 500) {
-                            acc_tile_6x64(x + (m_from*1024), (float *)(shared + 0) + panel*65536 + (k_from*64), sums, k_from, k_to, fresh);
+                            acc_tile_6x64(x + (m_from*1024), (float *)(own + 0) + (panel - panel_begin)*21888, sums, k_from, k_to, fresh);
                         } else {
-                            acc_tile_6x52(x + (m_from*1024), (float *)(shared + 0) + panel*65536 + (k_from*64), sums, k_from, k_to, fresh);
+                            acc_tile_6x52(x + (m_from*1024), (float *)(own + 0) + (panel - panel_begin)*21888, sums, k_from, k_to, fresh);
                         }
                     }
                 }
@@ -154,7 +148,7 @@ void product(
                 const int64_t n_from = panel * 64;
                 for (int64_t strip = strip_begin; strip < strip_end; strip++) {
                     const int64_t m_from = strip * 6;
-                    float *restrict sums = (float *)(own + 0) + ((panel - panel_begin)*4 + (strip - strip_begin))*384;
+                    float *restrict sums = (float *)(own + 87616) + ((panel - panel_begin)*50 + (strip - strip_begin))*384;
                     for (int64_t m_in = 0; m_in < 6; m_in++) {
                         /* The last run overlaps the one before it. */
                         for (int64_t run = 0; run < gc_least(64, 500 - n_from); run += 16) {
