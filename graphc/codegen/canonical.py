@@ -15,6 +15,7 @@ from graphc.kernel import (
     Kernel,
     Let,
     Load,
+    Nest,
     Param,
     Reduction,
     Ref,
@@ -51,9 +52,16 @@ def canonical(kernel: Kernel) -> str:
     return _Canonical().text(kernel)
 
 
+def names_met(nest: Nest) -> tuple[str, ...]:
+    """The names in a nest in the order in which :func:`canonical` numbers them."""
+    reader = _Canonical()
+    reader.text(nest)
+    return tuple(reader.numbers)
+
+
 class _Canonical:
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
+        self.numbers: dict[str, int] = {}
 
     def text(self, value: Any) -> str:
         kind: Any = type(value)
@@ -76,12 +84,12 @@ class _Canonical:
     def _name(self, value: str | tuple[str, ...]) -> str:
         if isinstance(value, tuple):
             return f"[{','.join(map(self._name, value))}]"
-        return f"${self._numbers.setdefault(value, len(self._numbers))}"
+        return f"${self.numbers.setdefault(value, len(self.numbers))}"
 
     def _known(self, value: object) -> str:
         if isinstance(value, tuple):
             return f"[{','.join(map(self._known, value))}]"
-        if isinstance(value, str) and value in self._numbers:
+        if isinstance(value, str) and value in self.numbers:
             return self._name(value)
         return self.text(value)
 

@@ -129,7 +129,7 @@ def _distinct(program: Program, dialect: Dialect, line_directives: bool) -> dict
     for kernel in program.kernels:
         key = canonical(kernel)
         if key not in found:
-            name = kernel.name
+            name = _single(kernel.name)
             if name in _LIBRARY or name in dialect.reserved or name in buffers:
                 name += "_kernel"
             if name in taken:
@@ -138,6 +138,11 @@ def _distinct(program: Program, dialect: Dialect, line_directives: bool) -> dict
             found[key] = render_kernel(kernel, dialect, name, line_directives)
         result[kernel.name] = found[key]
     return result
+
+
+def _single(name: str) -> str:
+    """The name without two underscores in a row, which functions inside a kernel's file have."""
+    return re.sub("__+", "_", name)
 
 
 Stage = list[Launch | Loop]
@@ -158,7 +163,7 @@ def _split(program: Program) -> list[list[Stage]]:
 def _entries(program: Program, dialect: Dialect) -> tuple[str, ...]:
     """The exported functions: the program's name, numbered where there are several."""
     count = len(_split(program))
-    name = program.name
+    name = _single(program.name)
     if name in _LIBRARY or name in dialect.reserved:  # functions may be called float, or exp
         name += "_program"
     return (name,) if count == 1 else tuple(f"{name}_{number}" for number in range(count))

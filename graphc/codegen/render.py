@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from graphc.codegen import contraction
+from graphc.codegen.alike import Use, uses
 from graphc.codegen.dialect import Dialect
 from graphc.codegen.expressions import Expressions
 from graphc.codegen.layout import indented
@@ -14,7 +15,7 @@ from graphc.codegen.loops import LoopMaker
 from graphc.codegen.nests import NestRenderer, names_of
 from graphc.codegen.statements import Statements, plain
 from graphc.codegen.templates import WORDS, TemplateView, template_view
-from graphc.codegen.views import KernelView, NestText, NestView, ParamView
+from graphc.codegen.views import CallView, KernelView, NestText, NestView, ParamView
 from graphc.kernel import (
     Call,
     Combine,
@@ -75,10 +76,16 @@ def render_kernel(
     kernel: Kernel, dialect: Dialect, name: str | None = None, line_directives: bool = False
 ) -> Rendered:
     """One kernel as a translation unit. ``name`` overrides the function's name."""
+    return _render(kernel, dialect, name or kernel.name, line_directives, "kernel")
+
+
+def _render(
+    kernel: Kernel, dialect: Dialect, name: str, line_directives: bool, template: str
+) -> Rendered:
     if any(isinstance(nest, Template) for nest in kernel.nests):
         dialect = replace(dialect, reserved=dialect.reserved | WORDS)
     expressions = Expressions.of(dialect, kernel.params)
-    nests = _prepared(kernel, Statements(expressions, line_directives))
+    nests = _prepared(kernel, Statements(expressions, line_directives), name)
     alone = all(nest.alone for nest in nests)
     bodies: list[NestText] = []
     owner = 0
@@ -95,18 +102,23 @@ def render_kernel(
     for scratch, size in ((shared_name, shared), ("own", own)):
         if size:
             params.append(ParamView(f"unsigned char *{dialect.restrict} {scratch}"))
+    declarations = _unique(tuple(d for body in bodies for d in body.declarations))
     view = KernelView(
-        name=name or kernel.name,
+        name=name,
         params=tuple(params),
         bodies=tuple(texts),
         comments=tuple(plain(comment) for comment in kernel.comments),
         includes=_unique(
-            (*dialect.includes, *(i for body in bodies for i in body.includes), *_on_demand(texts))
+            (
+                *dialect.includes,
+                *(i for body in bodies for i in body.includes),
+                *_on_demand((*texts, *declarations)),
+            )
         ),
-        declarations=_unique(tuple(d for body in bodies for d in body.declarations)),
+        declarations=declarations,
         alone=alone and dialect.chunks,
     )
-    text = indented(template_text(f"{dialect.folder}/kernel.j2", kernel=view))
+    text = indented(template_text(f"{dialect.folder}/{template}.j2", kernel=view))
     return Rendered(view.name, text, shared, own, alone and dialect.chunks)
 
 
@@ -128,7 +140,7 @@ class Prepared:
     """A nest whose text waits for the number of the thread that runs it, if one alone does."""
 
     template: str
-    view: NestView | TemplateView | None
+    view: NestView | TemplateView | CallView | None
     ready: NestText
 
     @property
@@ -142,17 +154,28 @@ class Prepared:
         return replace(self.ready, text=filled if filled.endswith("\n") else f"{filled}\n")
 
 
-def _prepared(kernel: Kernel, statements: Statements) -> list[Prepared]:
+def _prepared(kernel: Kernel, statements: Statements, name: str) -> list[Prepared]:
     result: list[Prepared] = []
     dialect = statements.expressions.dialect
-    for nest in kernel.nests:
+    called = uses(kernel, name) if dialect.chunks else {}
+    functions: dict[str, Rendered] = {}
+    for number, nest in enumerate(kernel.nests):
+        if number in called:
+            use = called[number]
+            if use.function.name not in functions:
+                functions[use.function.name] = _render(
+                    use.function, dialect, use.function.name, statements.line_directives, "each"
+                )
+            function = functions[use.function.name]
+            result.append(_call(use, function, statements.expressions))
+            continue
         if isinstance(nest, Contraction) and not dialect.chunks:
             nest = _as_sum(nest)
         if isinstance(nest, Template):
             rows, ready = template_view(nest, statements.expressions)
             result.append(Prepared(f"{dialect.folder}/{nest.name}.j2", rows, ready))
         elif isinstance(nest, Contraction):
-            text = contraction.text(nest, statements, template_text)
+            text = contraction.text(nest, statements, template_text, name)
             result.append(Prepared("", None, text))
         elif any(axis.extent == 0 for axis in nest.axes):
             result.append(Prepared("", None, NestText("/* no points */\n", alone=True)))
@@ -164,6 +187,15 @@ def _prepared(kernel: Kernel, statements: Statements) -> list[Prepared]:
             ready = NestText("", shared_bytes=renderer.scratch_bytes, alone=alone)
             result.append(Prepared(f"{dialect.folder}/{template}.j2", view, ready))
     return result
+
+
+def _call(use: Use, function: Rendered, expressions: Expressions) -> Prepared:
+    """The call of a function instead of a nest."""
+    arguments = ["t", *map(expressions.identifier, use.buffers)]
+    arguments += map(expressions.integer, use.sizes)
+    ready = NestText("", declarations=(function.text,), alone=function.alone)
+    view = CallView(f"{function.name}({', '.join(arguments)});")
+    return Prepared("c/call.j2", view, ready)
 
 
 def _apart(bodies: list[NestText]) -> tuple[list[str], str, int]:

@@ -122,6 +122,14 @@ class NestView:
 
 
 @dataclass(frozen=True)
+class CallView:
+    """A nest that a function computes; ``owner`` as in :class:`NestView`."""
+
+    call: str
+    owner: int | None = None
+
+
+@dataclass(frozen=True)
 class NestText:
     """One nest as text. ``declarations`` stand before the function, once each.
 

@@ -41,6 +41,7 @@ class Executable:
                 [SourceFile(unit.filename, unit.text) for unit in source.units],
                 entry=source.entries[0],
                 progress=progress,
+                together=True,
             )
         self.stages.cached = built.misses == 0
         self.can_fail = bool(made.sites)

@@ -25,8 +25,6 @@ import numpy as np
 from graphc.amp.grad_scaler import GradScaler
 from graphc.compiler.places import Place
 from graphc.device import device
-from graphc.distributions.distribution import Distribution
-from graphc.distributions.transforms import Transform
 from graphc.dtypes import dtype
 from graphc.errors import TraceError
 from graphc.generator import Generator, default_generator
@@ -530,7 +528,7 @@ def _visit_object(value: Any, path: str, text: str, found: Survey) -> None:
                 Check(count, f"the number of attributes of {text}", len(own), "value", False)
             )
         # graphc's own: its code was not read, so watch all of it
-        whole = isinstance(value, (Distribution, Transform))
+        whole = getattr(type(value), "_watched_whole", False)
         for name, item in list(own.items()):
             if found.mentions(name) or (whole and name not in _REMEMBERED):
                 _visit(item, f"{path}.__dict__[{name!r}]", f"{text}.{name}", found, False)

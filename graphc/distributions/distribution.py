@@ -27,6 +27,7 @@ class Distribution:
     arg_constraints: ClassVar[Any]
     support: Any
     _validate_args: bool = __debug__
+    _watched_whole: ClassVar[bool] = True  # by compiled functions, which do not read its code
 
     if TYPE_CHECKING:  # parameters are kept by name
 

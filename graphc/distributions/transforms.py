@@ -5,7 +5,7 @@ import math
 import operator
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from graphc import dtypes
 from graphc.distributions import constraints
@@ -37,6 +37,7 @@ class Transform:
     bijective: Any = False
     domain: Any
     codomain: Any
+    _watched_whole: ClassVar[bool] = True  # by compiled functions, which do not read its code
 
     @property
     def sign(self) -> Any:

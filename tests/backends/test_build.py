@@ -26,6 +26,7 @@ from graphc.backends.c import (
 )
 from graphc.backends.c import compiler as compiler_module
 from graphc.backends.c.compiler import first_error
+from graphc.backends.c.grouping import cost, grouped
 
 MAIN = """#include "gc_program.h"
 #include <math.h>
@@ -152,6 +153,54 @@ def _pool_was_built(log: Path) -> int:
     """The pool is built once a process, by whichever test comes first: an object and a link."""
     text = log.read_text()
     return 2 if text.count("-shared") == 2 else 0
+
+
+# -------------------------------------------------------------------------------------- together
+
+
+def test_small_files_share_a_unit(root: Path) -> None:
+    built = build_program(UNITS, entry="entry", jobs=2, together=True)
+    check(built)
+    assert built.misses == 1
+    assert built.sources["scale"].read_text() == SCALE
+    # However the files are grouped, the program is the same one.
+    apart = build_program(UNITS, entry="entry")
+    assert (apart.path, apart.misses) == (built.path, 0)
+
+
+def test_units_do_not_depend_on_where_the_cache_is(root: Path) -> None:
+    built = build_program(UNITS, entry="entry", together=True)
+    moved = root.with_name("moved")
+    root.rename(moved)
+    built.path.relative_to(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRAPHC_CACHE_DIR", str(moved))
+        (moved / built.path.relative_to(root)).unlink()
+        again = build_program(UNITS, entry="entry", together=True)
+    check(again)
+    assert (again.hits, again.misses) == (1, 0)
+
+
+def test_an_error_names_the_file_among_many() -> None:
+    broken = SourceFile("broken_kernel", "int x;\nint f(void) { return undeclared; }\n")
+    with pytest.raises(CompileError, match="could not compile broken_kernel:") as caught:
+        build_program([*UNITS, broken], entry="entry", together=True)
+    assert caught.value.source is not None and caught.value.source.read_text() == broken.text
+
+
+def test_groups_are_balanced() -> None:
+    loop = "for (int i = 0; i < 9; i++) x[i] = 0;\n"
+    files = [SourceFile(f"file {n}", f"/* {n} */" + loop * (1 + n % 7)) for n in range(60)]
+    (one,) = grouped(files[:3], 8)
+    assert sorted(f.name for f in one) == ["file 0", "file 1", "file 2"]
+    for jobs in (1, 2, 3):
+        groups = grouped(files, jobs)
+        assert len(groups) == jobs
+        assert sorted(f.name for g in groups for f in g) == sorted(f.name for f in files)
+        costs = [sum(map(cost, group)) for group in groups]
+        assert costs == sorted(costs, reverse=True) and costs[0] - costs[-1] < 20
+    large = [SourceFile(f"{n}", f"/* {n} */" + loop * 100) for n in range(8)]
+    assert len(grouped(large, 2)) == 4  # rather two rounds than one unit that others wait for
 
 
 # ------------------------------------------------------------------------------------- compilers

@@ -34,7 +34,7 @@ def program_of(*kernels: Kernel) -> Program:
 def built(program: Program) -> tuple[ProgramSource, BuiltProgram]:
     source = render_program(program, C)
     units = [SourceFile(unit.filename, unit.text) for unit in source.units]
-    return source, build_program(units, entry=source.entries[0])
+    return source, build_program(units, entry=source.entries[0], together=True)
 
 
 def run_program(

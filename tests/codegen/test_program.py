@@ -30,8 +30,8 @@ from graphc.kernel import (
     Store,
 )
 from graphc.sizes import symbol
-from tests.codegen.execution import built, program_of, run_program
-from tests.codegen.kernels import LITTLE, pointwise, reduced, softmax, updates
+from tests.codegen.execution import built, program_of, run_kernel, run_program
+from tests.codegen.kernels import LITTLE, call, pointwise, reduced, softmax, updates
 
 
 def buffer(name, *shape, role=Role.INTERMEDIATE, **places):
@@ -260,6 +260,35 @@ def test_line_directives():
     text = render_kernel(pointwise(1000), C, line_directives=True).text
     assert '\n#line 7 "net.py"\n' in text
     assert "#line" not in render_kernel(pointwise(1000), C).text
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_nests_that_are_alike_are_one_function(threads):
+    counts = (48000, 120, 10080, 1, 77, 1)
+    kernel = updates(*counts)
+    text = render_kernel(kernel, C).text
+    # Many shared by the threads, few for one thread, single numbers: each is computed once.
+    assert text.count("* 0.9f") == text.count("noinline") == 3
+    assert text.count("updates__each") == 3 + len(counts)
+    random = np.random.default_rng(0)
+    arrays = {p.name: np.asarray(random.normal(size=p.shape), np.float32) for p in kernel.params}
+    found = {name: array.copy() for name, array in arrays.items()}
+    run_kernel(kernel, found, threads=threads)
+    for k in range(len(counts)):
+        velocity = arrays[f"v{k}"] * np.float32(0.9) + arrays[f"g{k}"]
+        np.testing.assert_allclose(found[f"v{k}"], velocity, rtol=1e-5, atol=1e-6)
+        expected = arrays[f"w{k}"] - arrays["lr"] * velocity
+        np.testing.assert_allclose(found[f"w{k}"], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_nests_with_other_constants_are_functions_of_their_own():
+    kernel = updates(48000, 10080)
+    first, second = kernel.nests
+    (phase,) = second.phases
+    (let,) = phase.body
+    half = replace(let, expr=call("({0} * {1})", let.expr, Const(0.5, float32)))
+    other = replace(second, phases=(replace(phase, body=(half,)),))
+    assert "noinline" not in render_kernel(replace(kernel, nests=(first, other)), C).text
 
 
 def test_small_nests_are_spread_over_threads():

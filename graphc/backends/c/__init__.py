@@ -1,6 +1,6 @@
 """C source to a loaded program: find a compiler, build through the cache, load, call."""
 
-from graphc.backends.c.build import BuiltProgram, SourceFile, build_program
+from graphc.backends.c.build import BuiltProgram, build_program
 from graphc.backends.c.cache import Cache, CacheRefused, open_cache
 from graphc.backends.c.compiler import (
     CompileError,
@@ -9,6 +9,7 @@ from graphc.backends.c.compiler import (
     find_compiler,
     sanitizer_preload,
 )
+from graphc.backends.c.grouping import SourceFile
 from graphc.backends.c.memory import Arena, address_of, array_at
 from graphc.backends.c.program import DivisionReport, IndexReport, Program
 from graphc.backends.c.target import target_dialect

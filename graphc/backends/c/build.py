@@ -14,6 +14,7 @@ from pathlib import Path
 from graphc import config
 from graphc.backends.c.cache import FORMAT, Cache, digest, open_cache, private_cache
 from graphc.backends.c.compiler import CompileError, Compiler, find_compiler, first_error
+from graphc.backends.c.grouping import SourceFile, grouped
 from graphc.backends.c.processes import Job, run_jobs
 from graphc.backends.c.program import MAX_THREADS, Library, Pool, Program
 from graphc.resources import resources
@@ -23,19 +24,11 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
-class SourceFile:
-    """A C translation unit. The name is for people; equal texts are built once."""
-
-    name: str
-    text: str
-
-
-@dataclass(frozen=True)
 class BuiltProgram:
     """A linked and loaded program, and what it took.
 
-    ``hits`` and ``misses`` count distinct objects; a program found whole counts all as hits.
-    ``sources`` tells, by unit, where its text is kept.
+    ``hits`` and ``misses`` count distinct objects; a program found whole counts a hit for each of
+    its files. ``sources`` tells, by file, where its text is kept.
     """
 
     path: Path
@@ -77,44 +70,47 @@ class BuiltProgram:
 
 
 def build_program(
-    units: Sequence[SourceFile],
+    files: Sequence[SourceFile],
     *,
     entry: str,
     jobs: int | None = None,
     progress: Progress | None = None,
     pool: bool = True,
+    together: bool = False,
 ) -> BuiltProgram:
     """Compiles, links and loads a program that exports ``entry`` (see gc_program.h).
 
     ``jobs`` compilers run at once (default: the CPUs available). Without ``pool`` the program is
-    given no threads.
+    given no threads. ``together`` says that no two files define the same static name, so that
+    they may share translation units; else each is one.
 
     Raises CompilerNotFound, CompileError (the source is kept), OSError when it cannot be loaded.
     """
     cache = open_cache()
     try:
-        return _build(cache, units, entry, jobs, progress, pool)
+        return _build(cache, files, entry, jobs, progress, pool, together)
     except OSError as error:
         # A full disk, a folder that vanished, a file system mounted noexec: try a place of our own.
         spare = private_cache(f"the cache folder {cache.root} failed ({error})")
         if spare.root == cache.root:
             raise
-        return _build(spare, units, entry, jobs, progress, pool)
+        return _build(spare, files, entry, jobs, progress, pool, together)
 
 
 def _build(
     cache: Cache,
-    units: Sequence[SourceFile],
+    files: Sequence[SourceFile],
     entry: str,
     jobs: int | None,
     progress: Progress | None,
     with_pool: bool,
+    together: bool,
 ) -> BuiltProgram:
     sanitize = config.SANITIZE.value
     compiler = find_compiler(cache)
     pool = _pool(cache, compiler, sanitize) if with_pool else None
     work = _Build(cache, compiler, sanitize)
-    path = work.build(units, jobs or config.available_cpus(), progress)
+    path = work.build(files, jobs or config.available_cpus(), progress, together)
     return BuiltProgram(
         path=path,
         entry=entry,
@@ -167,8 +163,14 @@ class _Build:
     misses: int = 0
     sources: dict[str, Path] = field(default_factory=dict)
 
-    def build(self, units: Sequence[SourceFile], jobs: int, progress: Progress | None) -> Path:
-        """The path of the checked shared library made of these units."""
+    def build(
+        self,
+        files: Sequence[SourceFile],
+        jobs: int,
+        progress: Progress | None,
+        together: bool = False,
+    ) -> Path:
+        """The path of the checked shared library made of these files."""
         if self.sanitize and self.compiler.kind == "zig":
             raise CompileError(
                 f"GRAPHC_SANITIZE needs gcc or clang; {self.compiler.title} has no sanitizers",
@@ -177,12 +179,13 @@ class _Build:
             )
         flags = self.compiler.compile_flags(self.sanitize)
         basis = digest(FORMAT, self.compiler.identity, *flags, runtime_headers())
-        keyed = {unit.name: digest(basis, "object", unit.text) for unit in units}
-        if len(keyed) != len(units):
-            raise ValueError(f"two units share a name: {[unit.name for unit in units]}")
-        distinct = {keyed[unit.name]: unit for unit in reversed(units)}
+        keyed = {file.name: digest(basis, "object", file.text) for file in files}
+        if len(keyed) != len(files):
+            raise ValueError(f"two files share a name: {[file.name for file in files]}")
+        distinct = {keyed[file.name]: file for file in reversed(files)}
         order = list(dict.fromkeys(keyed.values()))
         self.sources = {name: self.cache.path(key, ".c") for name, key in keyed.items()}
+        # How the files were grouped is not part of it: with more CPUs the program is the same.
         whole = digest(basis, "program", *self.compiler.link_flags(self.sanitize), *order)
 
         if self.cache.has(whole, ".so"):
@@ -194,23 +197,40 @@ class _Build:
                 return self.cache.path(whole, ".so")
             with self.cache.workspace() as workspace:
                 started = time.perf_counter()
-                self._compile([(k, distinct[k]) for k in order], workspace, jobs, progress)
+                kept = {distinct[key]: key for key in order}
+                groups = grouped(list(kept), jobs) if together else [[file] for file in kept]
+                units = dict(self._unit(basis, {file: kept[file] for file in g}) for g in groups)
+                self._compile(units, workspace, jobs, progress)
                 compiled = time.perf_counter()
-                library = self._link(order, workspace)
+                library = self._link(list(units), workspace)
                 path = self.cache.write(whole, ".so", library.read_bytes())
                 self.compile_seconds = compiled - started
                 self.link_seconds = time.perf_counter() - compiled
         self.cache.evict_sometimes()
         return path
 
+    def _unit(self, basis: str, keyed: Mapping[SourceFile, str]) -> tuple[str, SourceFile]:
+        """The key of an object, and the file that is compiled to it: several include the others."""
+        if len(keyed) == 1:
+            ((file, key),) = keyed.items()
+            return key, file
+        # Relative, so that the text and its key do not depend on where the cache is.
+        lines = [f'#include "../{key[:2]}/{key}.c" /* {f.name} */\n' for f, key in keyed.items()]
+        unit = SourceFile(", ".join(file.name for file in keyed), "".join(lines))
+        key = digest(basis, "object", unit.text)
+        if not self.cache.has(key, ".o"):
+            for file, own in keyed.items():
+                self.cache.write_plain(own, ".c", file.text.encode())
+        return key, unit
+
     def _compile(
         self,
-        units: Sequence[tuple[str, SourceFile]],
+        units: Mapping[str, SourceFile],
         workspace: Path,
         jobs: int,
         progress: Progress | None,
     ) -> None:
-        missing = {key: unit for key, unit in units if not self.cache.has(key, ".o")}
+        missing = {key: unit for key, unit in units.items() if not self.cache.has(key, ".o")}
         self.hits, self.misses = len(units) - len(missing), len(missing)
         flags = self.compiler.compile_flags(self.sanitize)
         include = f"-I{resources('runtime') / 'c'}"
@@ -227,7 +247,8 @@ class _Build:
             nonlocal finished
             unit = missing[job.name]
             if status != 0:
-                raise self._refusal(f"could not compile {unit.name}", job, status, output)
+                fault = self._fault(output) or unit.name
+                raise self._refusal(f"could not compile {fault}", job, status, output)
             finished += 1
             self.cache.write(job.name, ".o", (workspace / f"{job.name}.o").read_bytes())
             if progress is not None:
@@ -269,8 +290,13 @@ class _Build:
         run_jobs([Job("link", argv)], 1, self.compiler.environment(self.cache, workspace), done)
         return refusals[0] if refusals else None
 
+    def _fault(self, output: str) -> str | None:
+        """The name of the file that the first error in a compiler's output is about."""
+        said = first_error(output)
+        return next((name for name, path in self.sources.items() if path.name in said), None)
+
     def _refusal(self, what: str, job: Job, status: int, output: str) -> CompileError:
-        source = self.cache.path(job.name, ".c")
+        source = self.sources.get(self._fault(output) or "", self.cache.path(job.name, ".c"))
         kept = source if source.exists() else next(iter(self.sources.values()), None)
         said = first_error(output) if status > 0 else f"it was killed by signal {-status}"
         return CompileError(

@@ -15,13 +15,18 @@ from graphc.kernel import Contraction
 __all__ = ["SERIAL_WORK", "Plan", "Vectors", "text", "view"]
 
 
-def text(nest: Contraction, statements: Statements, fill: Callable[..., str]) -> NestText:
+def text(
+    nest: Contraction, statements: Statements, fill: Callable[..., str], kernel: str
+) -> NestText:
     """A contraction as text; ``fill`` renders a template by name.
+
+    Its functions are named after the ``kernel``, with two underscores, since several kernels may be
+    compiled together.
 
     Raises ValueError when the epilogue holds loops or reductions.
     """
     expressions = statements.expressions
-    made = view(nest, statements, f"{expressions.identifier(nest.accumulator)}_tile")
+    made = view(nest, statements, f"{kernel}__{nest.accumulator}_tile")
     folder = expressions.dialect.folder
     return NestText(
         fill(f"{folder}/{made.template}.j2", nest=made),

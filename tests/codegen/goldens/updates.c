@@ -2,6 +2,25 @@
 #include "gc_math.h"
 #include "gc_reduce.h"
 
+static __attribute__((noinline)) void updates__each(
+    gc_thread *t,
+    float *restrict v0, /* f32[count] */
+    const float *restrict g0, /* f32[count] */
+    float *restrict w0, /* f32[count] */
+    const float *restrict lr, /* f32[] */
+    const int64_t count)
+{
+    int64_t begin, end;
+    gc_share(t, count, 64, &begin, &end);
+    #pragma omp simd
+    for (int64_t i = begin; i < end; i++) {
+        /* sgd.py:3 v = v * 0.9 + g */
+        const float velocity = (v0[i] * 0.9f) + g0[i];
+        v0[i] = velocity;
+        w0[i] = w0[i] - (lr[0] * velocity);
+    }
+}
+
 void updates(
     gc_thread *t,
     const float *restrict lr, /* f32[] */
@@ -16,20 +35,13 @@ void updates(
     const float *restrict g2) /* f32[10080] */
 {
     {
-        int64_t begin, end;
-        gc_share(t, 48000, 64, &begin, &end);
-        #pragma omp simd
-        for (int64_t i = begin; i < end; i++) {
-            /* sgd.py:3 v = v * 0.9 + g */
-            const float velocity = (v0[i] * 0.9f) + g0[i];
-            v0[i] = velocity;
-            w0[i] = w0[i] - (lr[0] * velocity);
-        }
+        updates__each(t, v0, g0, w0, lr, 48000);
     }
     {
         if (t->tid == 0 % t->nthreads) {
             #pragma omp simd
             for (int64_t i = 0; i < 120; i++) {
+                /* sgd.py:3 v = v * 0.9 + g */
                 const float velocity = (v1[i] * 0.9f) + g1[i];
                 v1[i] = velocity;
                 w1[i] = w1[i] - (lr[0] * velocity);
@@ -37,13 +49,6 @@ void updates(
         }
     }
     {
-        int64_t begin, end;
-        gc_share(t, 10080, 64, &begin, &end);
-        #pragma omp simd
-        for (int64_t i = begin; i < end; i++) {
-            const float velocity = (v2[i] * 0.9f) + g2[i];
-            v2[i] = velocity;
-            w2[i] = w2[i] - (lr[0] * velocity);
-        }
+        updates__each(t, v2, g2, w2, lr, 10080);
     }
 }
