@@ -116,6 +116,11 @@ def render_program(
     )
 
 
+def may_divide(program: Program) -> bool:
+    """Whether threads may divide some of the work, as far as can be told before rendering."""
+    return sum(map(_work, program.launches())) >= SHARED_WORK
+
+
 def _distinct(program: Program, dialect: Dialect, line_directives: bool) -> dict[str, Rendered]:
     """Kernel name -> its source; kernels that differ in names and comments only share one."""
     found: dict[str, Rendered] = {}

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from graphc import config
-from graphc.backends.c import target_dialect
+from graphc.backends.c import expect_pool, target_dialect
 from graphc.backends.c.cache import FORMAT, digest, open_cache
 from graphc.codegen.dialect import Dialect
-from graphc.codegen.program import ProgramSource, pointer_slots, render_program
+from graphc.codegen.program import ProgramSource, may_divide, pointer_slots, render_program
 from graphc.fingerprint import Unknown, fingerprint
 from graphc.ir import CONSTANT, Graph, TensorType
 from graphc.kernel import Buffer, HostStep, Site
@@ -120,6 +120,8 @@ def _drawn(dialect: Dialect, stages: Stages) -> Blueprint:
     with stages.timed("lower"):
         lowered = lower(final, threads=config.get_num_threads())
     program = lowered.program
+    if config.get_num_threads() > 1 and may_divide(program):
+        expect_pool()
     with stages.timed("render"):
         source = render_program(
             program,

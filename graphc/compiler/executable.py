@@ -41,6 +41,7 @@ class Executable:
                 [SourceFile(unit.filename, unit.text) for unit in source.units],
                 entry=source.entries[0],
                 progress=progress,
+                pool=source.threads > 1 and config.get_num_threads() > 1,
                 together=True,
             )
         self.stages.cached = built.misses == 0

@@ -190,7 +190,7 @@ def test_an_error_names_the_file_among_many() -> None:
 
 def test_groups_are_balanced() -> None:
     loop = "for (int i = 0; i < 9; i++) x[i] = 0;\n"
-    files = [SourceFile(f"file {n}", f"/* {n} */" + loop * (1 + n % 7)) for n in range(60)]
+    files = [SourceFile(f"file {n}", f"/* {n} */" + loop * (1 + n % 7)) for n in range(40)]
     (one,) = grouped(files[:3], 8)
     assert sorted(f.name for f in one) == ["file 0", "file 1", "file 2"]
     for jobs in (1, 2, 3):

@@ -1,6 +1,6 @@
 """C source to a loaded program: find a compiler, build through the cache, load, call."""
 
-from graphc.backends.c.build import BuiltProgram, build_program
+from graphc.backends.c.build import BuiltProgram, build_program, expect_pool
 from graphc.backends.c.cache import Cache, CacheRefused, open_cache
 from graphc.backends.c.compiler import (
     CompileError,
@@ -29,6 +29,7 @@ __all__ = [
     "address_of",
     "array_at",
     "build_program",
+    "expect_pool",
     "find_compiler",
     "open_cache",
     "sanitizer_preload",

@@ -4,8 +4,10 @@ A key holds everything an object depends on, so a program built before is found 
 sources, and loading it starts no process.
 """
 
+import contextlib
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -133,11 +135,33 @@ _pools: dict[bool, Pool] = {}
 def _pool(cache: Cache, compiler: Compiler, sanitize: bool) -> Pool:
     pool = _pools.get(sanitize)
     if pool is None:
-        text = (resources("runtime") / "c" / "gc_pool.c").read_text()
-        path = _Build(cache, compiler, sanitize).build([SourceFile("gc_pool", text)], 1, None)
+        path = _build_pool(cache, compiler, sanitize)
         pool = _pools.setdefault(sanitize, Pool(Library(path, keep=True)))
     pool.resize(config.get_num_threads())
     return pool
+
+
+def _build_pool(cache: Cache, compiler: Compiler, sanitize: bool) -> Path:
+    text = (resources("runtime") / "c" / "gc_pool.c").read_text()
+    return _Build(cache, compiler, sanitize).build([SourceFile("gc_pool", text)], 1, None)
+
+
+def expect_pool() -> None:
+    """Begins to build the thread pool, while a program that will need it is still being written.
+
+    The program's build waits for it at the lock that keeps others from building the same.
+    """
+    cache, sanitize = open_cache(), config.SANITIZE.value
+    if sanitize in _pools:
+        return
+    compiler = find_compiler(cache)
+
+    def build() -> None:
+        # What fails here fails again, and is reported, when the program is built.
+        with contextlib.suppress(OSError, CompileError):
+            _build_pool(cache, compiler, sanitize)
+
+    threading.Thread(target=build, name="graphc-pool").start()
 
 
 def runtime_headers() -> str:
