@@ -18,8 +18,11 @@ PACKAGE = ROOT / "graphc"
 # A floor's members (a name stands for the module or everything in the package of that name), and
 # the floors below it that they may import. Members of one floor may import each other.
 FLOORS: dict[str, tuple[str, str]] = {
-    "ground": ("config dtypes device errors resources", ""),
-    "ir": ("sizes expressions kernel ir ir_text interpret rewrite fingerprint", "ground"),
+    "ground": ("config dtypes device errors later resources", ""),
+    "ir": (
+        "sizes explanation expressions kernel ir ir_text interpret rewrite fingerprint",
+        "ground",
+    ),
     "ops": ("ops", "ground ir"),
     "transforms": ("autodiff passes", "ground ir ops"),
     # The front wing: what users touch. Whatever is not named elsewhere in this table is here.
@@ -41,6 +44,7 @@ THIRD_PARTIES: dict[str, str] = {
     "ml_dtypes": "dtypes",
     "jinja2": "codegen",
     "cffi": "backends",
+    "_cffi_backend": "backends",
     "pycuda": "backends.cuda",
     "safetensors": "utils.safetensors",
     "scipy": "ops",

@@ -16,6 +16,7 @@ from graphc.codegen.expressions import Expressions
 from graphc.codegen.layout import indented
 from graphc.codegen.nests import SHARED_WORK
 from graphc.codegen.render import Rendered, render_kernel, template_text
+from graphc.codegen.source import ProgramSource, Unit
 from graphc.codegen.views import LoopView, ProgramView, SegmentView, StageView
 from graphc.kernel import Buffer, Carry, HostStep, Launch, Loop, Nest, Program, Role
 from graphc.sizes import count
@@ -37,38 +38,6 @@ _LIBRARY = frozenset(
     tanh tgamma trunc y0 y1 yn j0 j1 jn gamma bcmp free calloc realloc main exit time clock rand
     random read write open close sum_""".split()
 )
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One source file."""
-
-    filename: str
-    text: str
-
-
-@dataclass(frozen=True)
-class ProgramSource:
-    """Everything to compile, and what the caller must prepare.
-
-    ``entries`` are the exported functions, one for each run of stages between host steps.
-    ``kernels`` maps the name of each of the program's kernels to that of the function (and, with
-    the suffix, the file) that computes it. ``clocks`` names the kernels whose time is taken, in
-    the order of their clocks.
-    """
-
-    units: tuple[Unit, ...]
-    entries: tuple[str, ...]
-    kernels: Mapping[str, str]
-    threads: int
-    intermediate_bytes: int
-    shared_bytes: int
-    own_bytes: int
-    clocks: tuple[str, ...] = ()
-
-    def arena_bytes(self, threads: int) -> int:
-        """The size of the arena when up to ``threads`` threads may run."""
-        return self.intermediate_bytes + self.shared_bytes + threads * self.own_bytes
 
 
 def pointer_slots(program: Program) -> dict[str, int]:

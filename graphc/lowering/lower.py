@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from graphc.dtypes import uint8
 from graphc.errors import GraphError, Location
+from graphc.explanation import Explanation, Fused
 from graphc.ir import INPUT, Graph, Node
 from graphc.kernel import (
     AnyNest,
@@ -27,7 +28,7 @@ from graphc.kernel import Role as BufferRole
 from graphc.lowering.access import operations
 from graphc.lowering.buffers import Buffers
 from graphc.lowering.contractions import contraction_nests
-from graphc.lowering.explain import Explanation, Fused, fused, inline_of, reaches_window
+from graphc.lowering.explain import fused, inline_of, reaches_window
 from graphc.lowering.groups import Group
 from graphc.lowering.memory import Stage, aligned, lifetimes, planned
 from graphc.lowering.nests import Context, ReductionNest, map_nest

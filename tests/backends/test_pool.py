@@ -21,7 +21,8 @@ from graphc.backends.c import (
     address_of,
     build_program,
 )
-from graphc.backends.c.program import Program, interface
+from graphc.backends.c.interface import interface
+from graphc.backends.c.program import Program
 
 SOURCE = """#include "gc_program.h"
 #include <unistd.h>

@@ -10,6 +10,7 @@ import pytest
 import graphc
 from graphc import config
 from graphc.compiler import blueprint as blueprints
+from graphc.compiler import drawing
 from graphc.fingerprint import Unknown, fingerprint
 from graphc.ir import OPS as ROWS
 from graphc.ir import Builder, Graph, TensorType
@@ -56,13 +57,13 @@ def storing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the graphs that were worked out."""
     names: list[str] = []
-    original = blueprints._drawn
+    original = drawing.drawn
 
     def counted(graph: Graph, *rest: Any) -> Any:
         names.append(graph.name)
         return original(graph, *rest)
 
-    monkeypatch.setattr(blueprints, "_drawn", counted)
+    monkeypatch.setattr(drawing, "drawn", counted)
     return names
 
 

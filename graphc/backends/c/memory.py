@@ -4,22 +4,15 @@ import math
 import sys
 from typing import Any
 
-import cffi
+import _cffi_backend
 import numpy as np
+
+from graphc.backends.c.interface import libc
 
 _HUGE = 2 << 20
 _MADV_HUGEPAGE = 14
 
-_ffi = cffi.FFI()
-_ffi.cdef(
-    """
-    int posix_memalign(void **memory, size_t alignment, size_t size);
-    void free(void *);
-    int madvise(void *, size_t, int);
-    """
-)
-# The process's own malloc: under a sanitizer that is the checked one.
-_libc = _ffi.dlopen(None)
+_ffi = _cffi_backend.FFI()  # for casts, which need no declarations
 
 Array = np.ndarray[Any, Any]
 
@@ -36,14 +29,14 @@ class Arena:
     def __init__(self, size: int) -> None:
         alignment = _HUGE if size >= _HUGE else 64
         place = _ffi.new("void **")
-        if _libc.posix_memalign(place, alignment, max(size, 64)) != 0:
+        if libc().posix_memalign(place, alignment, max(size, 64)) != 0:
             raise MemoryError(f"no memory for an arena of {size / 2**20:.1f} MB")
-        self.memory = _ffi.gc(place[0], _libc.free, max(size, 64))
+        self.memory = _ffi.gc(place[0], libc().free, max(size, 64))
         self.address = int(_ffi.cast("uintptr_t", place[0]))
         self.size = size
         if alignment == _HUGE:
             # A hint: kernels without huge pages refuse it, and nothing is lost.
-            _libc.madvise(place[0], size, _MADV_HUGEPAGE)
+            libc().madvise(place[0], size, _MADV_HUGEPAGE)
 
 
 def array_at(address: int, shape: tuple[Any, ...], dtype: Any) -> Array:

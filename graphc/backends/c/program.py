@@ -5,21 +5,17 @@ one foreign call. Frames are reused; each belongs to one call at a time, so thre
 program at once.
 """
 
-import re
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cffi
-
 from graphc import config
+from graphc.backends.c.interface import interface, libc
 from graphc.backends.c.memory import Arena
-from graphc.resources import resources
 
 MAX_THREADS = 256  # as in gc_pool.c
 
-_RTLD_NOW, _RTLD_LOCAL, _RTLD_GLOBAL = 2, 0, 256
+_RTLD_NOW, _RTLD_LOCAL = 2, 0
 
 
 class IndexReport(IndexError):  # noqa: N818 - becomes the IndexError of the operation
@@ -40,49 +36,23 @@ class DivisionReport(ZeroDivisionError):  # noqa: N818 - becomes the RuntimeErro
         self.site = site
 
 
-@cache
-def interface() -> Any:
-    """The cffi view of the C runtime, whose structures are declared once, in gc_program.h."""
-    header = (resources("runtime") / "c" / "gc_program.h").read_text()
-    shared = header.split("/* host begins */")[1].split("/* host ends */")[0]
-    ffi = cffi.FFI()
-    ffi.cdef(
-        re.sub(r"/\*.*?\*/", "", shared, flags=re.DOTALL)
-        + """
-        void *dlopen(const char *path, int mode);
-        void *dlsym(void *library, const char *name);
-        int dlclose(void *library);
-        char *dlerror(void);
-        """
-    )
-    return ffi
-
-
-@cache
-def _libc() -> Any:
-    libc = interface().dlopen(None)
-    # Programs linked without a C library (see build.link) take the math functions from here.
-    libc.dlopen(b"libm.so.6", _RTLD_NOW | _RTLD_GLOBAL)
-    return libc
-
-
 class Library:
     """A loaded shared library; unloaded when nothing refers to it any more."""
 
     def __init__(self, path: Path, keep: bool = False) -> None:
         """Raises OSError with the loader's message. ``keep`` never unloads it."""
-        ffi, libc = interface(), _libc()
+        ffi = interface()
         self.path = path
-        handle = libc.dlopen(str(path).encode(), _RTLD_NOW | _RTLD_LOCAL)
+        handle = libc().dlopen(str(path).encode(), _RTLD_NOW | _RTLD_LOCAL)
         if handle == ffi.NULL:
-            message = libc.dlerror()
+            message = libc().dlerror()
             raise OSError(ffi.string(message).decode() if message else f"cannot load {path}")
-        self._handle = handle if keep else ffi.gc(handle, libc.dlclose)
+        self._handle = handle if keep else ffi.gc(handle, libc().dlclose)
 
     def function(self, name: str, type: str) -> Any:
         """The exported function of that name as a callable of a C type. Raises OSError."""
         ffi = interface()
-        found = _libc().dlsym(self._handle, name.encode())
+        found = libc().dlsym(self._handle, name.encode())
         if found == ffi.NULL:
             raise OSError(f"{self.path} exports no {name}")
         return ffi.cast(type, found)

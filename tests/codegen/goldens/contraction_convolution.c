@@ -4,7 +4,7 @@
 #include "gc_gemm.h"
 
 /* 20 lines by 16 lanes of acc[oc 16, n 64 oh 10 ow 10], sums over ic 6 kh 5 kw 5, f32 */
-static __attribute__((noinline)) void acc_tile_20x16(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t ic_from, int64_t ic_to) {
+static __attribute__((noinline)) void convolution__acc_tile_20x16(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t ic_from, int64_t ic_to) {
     gc_f32x16 sum[20][1];
     GC_UNROLL
     for (int i = 0; i < 20; i++) {
@@ -78,7 +78,7 @@ void convolution(
                     const int64_t oh_from = strip % 5 * 2;
                     const int64_t ow_from = 0;
                     float sums[320] __attribute__((aligned(64)));
-                    acc_tile_20x16(x + (n*1176 + oh_from*14 + ow_from), (float *)(own + 0) + (panel - panel_begin)*2400, sums, ic_from, ic_to);
+                    convolution__acc_tile_20x16(x + (n*1176 + oh_from*14 + ow_from), (float *)(own + 0) + (panel - panel_begin)*2400, sums, ic_from, ic_to);
                     /* The tile turned over, so that results are written in runs. */
                     float turned[512] __attribute__((aligned(64)));
                     for (int i = 0; i < 20; i += 16) {

@@ -4,7 +4,7 @@
 #include "gc_gemm.h"
 
 /* 1 lines by 64 lanes of acc[1, oh 7 ow 7] for g 32, sums over kh 3 kw 3, f32 */
-static __attribute__((noinline)) void acc_tile_1x64(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t kh_from, int64_t kh_to) {
+static __attribute__((noinline)) void convolution__acc_tile_1x64(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t kh_from, int64_t kh_to) {
     gc_f32x16 sum[1][4];
     GC_UNROLL
     for (int i = 0; i < 1; i++) {
@@ -87,7 +87,7 @@ void convolution(
                     const int64_t ow_from = 0;
                     for (int64_t strip = strip_begin; strip < strip_end; strip++) {
                         float sums[64] __attribute__((aligned(64)));
-                        acc_tile_1x64(w + (g*9), x_padded + (oh_from*9 + ow_from), sums, kh_from, kh_to);
+                        convolution__acc_tile_1x64(w + (g*9), x_padded + (oh_from*9 + ow_from), sums, kh_from, kh_to);
                         for (int64_t oh_in = 0; oh_in < 7; oh_in++) {
                             /* The last run overlaps the one before it. */
                             for (int64_t run = 0; run < 7; run += 4) {

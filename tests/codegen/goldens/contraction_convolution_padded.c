@@ -4,7 +4,7 @@
 #include "gc_gemm.h"
 
 /* 14 lines by 32 lanes of acc[oc 64, n 8 oh 56 ow 56], sums over ic 64 kh 3 kw 3, f32 */
-static __attribute__((noinline)) void acc_tile_14x32(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t ic_from, int64_t ic_to, bool fresh) {
+static __attribute__((noinline)) void convolution__acc_tile_14x32(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t ic_from, int64_t ic_to, bool fresh) {
     gc_f32x16 sum[14][2];
     if (!fresh) {
         GC_UNROLL
@@ -114,7 +114,7 @@ void convolution(
                         const int64_t oh = strip / 4 % 56;
                         const int64_t ow_from = strip % 4 * 14;
                         float *restrict sums = (float *)(own + 0) + ((panel - panel_begin)*56 + (strip - strip_begin))*448;
-                        acc_tile_14x32(x_padded + (n*215296 + oh*58 + ow_from), (float *)(shared + 6889536) + panel*18432 + (ic_from*288), sums, ic_from, ic_to, fresh);
+                        convolution__acc_tile_14x32(x_padded + (n*215296 + oh*58 + ow_from), (float *)(shared + 6889536) + panel*18432 + (ic_from*288), sums, ic_from, ic_to, fresh);
                     }
                 }
                 fresh = false;

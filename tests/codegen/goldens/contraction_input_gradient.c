@@ -4,7 +4,7 @@
 #include "gc_gemm.h"
 
 /* 6 lines by 56 lanes of acc[n 64 h 14 w 14, ic 6], sums over oc 16 kh 5 kw 5, f32 */
-static __attribute__((noinline)) void acc_tile_6x56(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t oc_from, int64_t oc_to, int64_t h, int64_t w_from) {
+static __attribute__((noinline)) void input_gradient__acc_tile_6x56(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t oc_from, int64_t oc_to, int64_t h, int64_t w_from) {
     gc_f32x16 sum[6][4];
     GC_UNROLL
     for (int i = 0; i < 6; i++) {
@@ -69,7 +69,7 @@ void input_gradient(
                 for (int64_t strip = strip_begin; strip < strip_end; strip++) {
                     const int64_t ic_from = 0;
                     float sums[384] __attribute__((aligned(64)));
-                    acc_tile_6x56(weight + (ic_from*25), g + (n_from*1600 + h*10 + w_from), sums, oc_from, oc_to, h, w_from);
+                    input_gradient__acc_tile_6x56(weight + (ic_from*25), g + (n_from*1600 + h*10 + w_from), sums, oc_from, oc_to, h, w_from);
                     for (int64_t ic_in = 0; ic_in < 6; ic_in++) {
                         for (int64_t n_in = 0; n_in < 4; n_in++) {
                             /* The last run overlaps the one before it. */

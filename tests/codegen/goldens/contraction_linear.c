@@ -4,7 +4,7 @@
 #include "gc_gemm.h"
 
 /* 14 lines by 32 lanes of acc[m 64, n 120], sums over k 400, f32 */
-static __attribute__((noinline)) void acc_tile_14x32(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t k_from, int64_t k_to) {
+static __attribute__((noinline)) void product__acc_tile_14x32(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t k_from, int64_t k_to) {
     gc_f32x16 sum[14][2];
     GC_UNROLL
     for (int i = 0; i < 14; i++) {
@@ -32,7 +32,7 @@ static __attribute__((noinline)) void acc_tile_14x32(const float *restrict lines
 }
 
 /* 8 lines by 32 lanes of acc[m 64, n 120], sums over k 400, f32 */
-static __attribute__((noinline)) void acc_tile_8x32(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t k_from, int64_t k_to) {
+static __attribute__((noinline)) void product__acc_tile_8x32(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t k_from, int64_t k_to) {
     gc_f32x16 sum[8][2];
     GC_UNROLL
     for (int i = 0; i < 8; i++) {
@@ -101,9 +101,9 @@ void product(
                     const int64_t n_from = strip * 14;
                     float sums[448] __attribute__((aligned(64)));
                     if (n_from + 14 <= 120) {
-                        acc_tile_14x32(y + (n_from*400), (float *)(own + 0) + (panel - panel_begin)*12800, sums, k_from, k_to);
+                        product__acc_tile_14x32(y + (n_from*400), (float *)(own + 0) + (panel - panel_begin)*12800, sums, k_from, k_to);
                     } else {
-                        acc_tile_8x32(y + (n_from*400), (float *)(own + 0) + (panel - panel_begin)*12800, sums, k_from, k_to);
+                        product__acc_tile_8x32(y + (n_from*400), (float *)(own + 0) + (panel - panel_begin)*12800, sums, k_from, k_to);
                     }
                     /* The tile turned over, so that results are written in runs. */
                     float turned[512] __attribute__((aligned(64)));

@@ -4,7 +4,7 @@
 #include "gc_gemm.h"
 
 /* 2 lines by 10 lanes of acc[oc 6, kh 5 kw 5], sums over n 64 oh 28 ow 28, f32 */
-static __attribute__((noinline)) void acc_tile_2x10(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t n_from, int64_t n_to) {
+static __attribute__((noinline)) void weight_gradient__acc_tile_2x10(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t n_from, int64_t n_to) {
     gc_f32x16 sum[2][10];
     GC_UNROLL
     for (int i = 0; i < 2; i++) {
@@ -100,7 +100,7 @@ static __attribute__((noinline)) void acc_tile_2x10(const float *restrict lines,
 }
 
 /* 2 lines by 5 lanes of acc[oc 6, kh 5 kw 5], sums over n 64 oh 28 ow 28, f32 */
-static __attribute__((noinline)) void acc_tile_2x5(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t n_from, int64_t n_to) {
+static __attribute__((noinline)) void weight_gradient__acc_tile_2x5(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t n_from, int64_t n_to) {
     gc_f32x16 sum[2][5];
     GC_UNROLL
     for (int i = 0; i < 2; i++) {
@@ -192,9 +192,9 @@ void weight_gradient(
                     const int64_t oc_from = strip * 2;
                     float *restrict sums = (float *)(shared + 0) + ((split*3 + panel)*3 + strip)*20;
                     if (kh_from + 2 <= 5) {
-                        acc_tile_2x10(g + (oc_from*784), x + (kh_from*32 + kw_from), sums, n_from, n_to);
+                        weight_gradient__acc_tile_2x10(g + (oc_from*784), x + (kh_from*32 + kw_from), sums, n_from, n_to);
                     } else {
-                        acc_tile_2x5(g + (oc_from*784), x + (kh_from*32 + kw_from), sums, n_from, n_to);
+                        weight_gradient__acc_tile_2x5(g + (oc_from*784), x + (kh_from*32 + kw_from), sums, n_from, n_to);
                     }
                 }
             }
