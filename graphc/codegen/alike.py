@@ -31,7 +31,7 @@ def uses(kernel: Kernel, name: str) -> Mapping[int, Use]:
     """
     alike: dict[str, list[tuple[int, Kernel, Use]]] = {}
     for number, nest in enumerate(kernel.nests):
-        if isinstance(nest, Nest) and _plain(nest) and not kernel.sizes:
+        if isinstance(nest, Nest) and _may_be_used(nest) and not kernel.sizes:
             use = _use(nest, {param.name: param for param in kernel.params})
             same = replace(use.function, nests=(_without_work(use.function.nests[0]),))
             alike.setdefault(canonical(same), []).append((number, use.function, use))
@@ -44,12 +44,15 @@ def uses(kernel: Kernel, name: str) -> Mapping[int, Use]:
     return found
 
 
-def _plain(nest: Nest) -> bool:
+def _is_plain(nest: Nest) -> bool:
     """Whether a nest computes each of its points by itself."""
-    return (
-        nest.schedule.skeleton is Skeleton.MAP
-        and not nest.schedule.serial
-        and not any(phase.axes or phase.reductions for phase in nest.phases)
+    swept = any(phase.axes or phase.reductions for phase in nest.phases)
+    return nest.schedule.skeleton is Skeleton.MAP and not swept
+
+
+def _may_be_used(nest: Nest) -> bool:
+    return not nest.schedule.serial and (
+        nest.schedule.skeleton is Skeleton.COLUMNS or _is_plain(nest)
     )
 
 
@@ -57,9 +60,12 @@ def _use(nest: Nest, params: Mapping[str, Param]) -> Use:
     names = names_met(nest)
     buffers = tuple(name for name in names if name in params)
     own = tuple(params[name] for name in buffers)
-    if len(nest.axes) != 1 or not isinstance(nest.axes[0].extent, int) or nest.axes[0].extent == 1:
-        return Use(Kernel("", own, (nest,)), buffers, ())
+    whole = Use(Kernel("", own, (nest,)), buffers, ())
+    if len(nest.axes) != 1 or not _is_plain(nest):
+        return whole
     (axis,) = nest.axes
+    if not isinstance(axis.extent, int) or axis.extent == 1:
+        return whole
     count = "count"
     while count in names:
         count += "_"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from graphc.expressions import within
 from graphc.kernel import (
     Call,
     Condition,
@@ -33,6 +34,11 @@ def mentioned(expr: Expr) -> Iterator[str]:
         yield from _in_conditions(expr.conditions)
         yield from mentioned(expr.value)
         yield from mentioned(expr.other)
+
+
+def loaded(expr: Expr) -> set[str]:
+    """The buffers an expression reads."""
+    return {part.buffer for part in within(expr) if isinstance(part, Load)}
 
 
 def read_by(statement: Statement) -> Iterator[str]:

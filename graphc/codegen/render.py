@@ -1,13 +1,14 @@
 """Kernels as source text."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from graphc.codegen import contraction
 from graphc.codegen.alike import Use, uses
+from graphc.codegen.components import separated
 from graphc.codegen.dialect import Dialect
 from graphc.codegen.expressions import Expressions
 from graphc.codegen.layout import indented
@@ -17,6 +18,7 @@ from graphc.codegen.statements import Statements, plain
 from graphc.codegen.templates import WORDS, TemplateView, template_view
 from graphc.codegen.views import CallView, KernelView, NestText, NestView, ParamView
 from graphc.kernel import (
+    AnyNest,
     Call,
     Combine,
     Contraction,
@@ -84,6 +86,8 @@ def _render(
 ) -> Rendered:
     if any(isinstance(nest, Template) for nest in kernel.nests):
         dialect = replace(dialect, reserved=dialect.reserved | WORDS)
+    if dialect.chunks:
+        kernel = replace(kernel, nests=tuple(_apart_where_unrelated(kernel.nests)))
     expressions = Expressions.of(dialect, kernel.params)
     nests = _prepared(kernel, Statements(expressions, line_directives), name)
     alone = all(nest.alone for nest in nests)
@@ -120,6 +124,11 @@ def _render(
     )
     text = indented(template_text(f"{dialect.folder}/{template}.j2", kernel=view))
     return Rendered(view.name, text, shared, own, alone and dialect.chunks)
+
+
+def _apart_where_unrelated(nests: Iterable[AnyNest]) -> Iterator[AnyNest]:
+    for nest in nests:
+        yield from separated(nest) if isinstance(nest, Nest) else (nest,)
 
 
 # Headers that few kernels need, by the functions that ask for them.
@@ -193,7 +202,14 @@ def _call(use: Use, function: Rendered, expressions: Expressions) -> Prepared:
     """The call of a function instead of a nest."""
     arguments = ["t", *map(expressions.identifier, use.buffers)]
     arguments += map(expressions.integer, use.sizes)
-    ready = NestText("", declarations=(function.text,), alone=function.alone)
+    arguments += ["shared"] * bool(function.shared_bytes) + ["own"] * bool(function.own_bytes)
+    ready = NestText(
+        "",
+        declarations=(function.text,),
+        shared_bytes=function.shared_bytes,
+        own_bytes=function.own_bytes,
+        alone=function.alone,
+    )
     view = CallView(f"{function.name}({', '.join(arguments)});")
     return Prepared("c/call.j2", view, ready)
 

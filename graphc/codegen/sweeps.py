@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from graphc.codegen.loops import real, steps
-from graphc.codegen.placement import mentioned, read_by
+from graphc.codegen.placement import loaded, mentioned, read_by
 from graphc.codegen.statements import EXTREMES, POSITIONS, best_of, computed
 from graphc.dtypes import dtype, float32, float64, int32, int64
 from graphc.expressions import parts, within
@@ -139,7 +139,7 @@ def with_kept_values(
             if length is None or not 0 < length <= LONGEST_KEPT:
                 continue
             for value in _shared(phases[earlier], phases[later]):
-                if _loaded(value) & written:
+                if loaded(value) & written:
                     continue
                 phases[earlier], name = _named(phases[earlier], value, names)
                 array = _fresh(f"{name}_row", names)
@@ -218,10 +218,6 @@ def _is_expensive(expr: Expr) -> bool:
     """Whether computing a value costs more than writing it to the cache and reading it."""
     functions = (f for e in within(expr) if isinstance(e, Call) for f in _FUNCTION.findall(e.text))
     return any(function not in _CHEAP for function in functions)
-
-
-def _loaded(expr: Expr) -> set[str]:
-    return {part.buffer for part in within(expr) if isinstance(part, Load)}
 
 
 def _fresh(stem: str, names: set[str]) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from graphc.codegen import CUDA, C, pointer_slots, render_kernel, render_program
 from graphc.codegen.canonical import canonical
+from graphc.codegen.components import separated
 from graphc.dtypes import float32
 from graphc.kernel import (
     Axis,
@@ -24,8 +25,10 @@ from graphc.kernel import (
     Param,
     Phase,
     Program,
+    Reduction,
     Ref,
     Role,
+    Schedule,
     Skeleton,
     Store,
 )
@@ -279,6 +282,61 @@ def test_nests_that_are_alike_are_one_function(threads):
         np.testing.assert_allclose(found[f"v{k}"], velocity, rtol=1e-5, atol=1e-6)
         expected = arrays[f"w{k}"] - arrays["lr"] * velocity
         np.testing.assert_allclose(found[f"w{k}"], expected, rtol=1e-5, atol=1e-6)
+
+
+def column_sums(rows: int, columns: int, pairs: int) -> Kernel:
+    """Sums of columns of several matrices, and of products with another matrix, in one nest."""
+    i, j = Axis("i", columns), Axis("j", rows)
+    params, reductions, stores = [], [], []
+    for k in range(pairs):
+        x, y = (Load(f"{name}{k}", j.index * columns + i.index, float32) for name in "xy")
+        product = call("({0} * {1})", x, y)
+        reductions += [
+            Reduction(f"sum{k}", Combine.SUM, x, float32),
+            Reduction(f"product{k}", Combine.SUM, product, float32),
+        ]
+        stores += [
+            Store(f"s{k}", i.index, Ref(f"sum{k}", float32)),
+            Store(f"p{k}", i.index, Ref(f"product{k}", float32)),
+        ]
+        params += [Param(f"{name}{k}", float32, (rows, columns)) for name in "xy"]
+        params += [Param(f"{name}{k}", float32, (columns,), written=True) for name in "sp"]
+    phase = Phase((j,), reductions=tuple(reductions), final_stores=tuple(stores))
+    schedule = Schedule(Skeleton.COLUMNS, 4 * pairs * rows * columns)
+    return Kernel("column_sums", tuple(params), (Nest((i,), (phase,), schedule),))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("rows", "columns"), [(200, 96), (10, 7)])
+def test_sums_with_nothing_in_common_are_nests_of_their_own(rows, columns, threads):
+    kernel = column_sums(rows, columns, 5)
+    text = render_kernel(kernel, C).text
+    assert text.count("column_sums__each(") == 1 + 5
+    random = np.random.default_rng(0)
+    arrays = {p.name: np.asarray(random.normal(size=p.shape), np.float32) for p in kernel.params}
+    run_kernel(kernel, arrays, threads=threads)
+    for k in range(5):
+        x, y = arrays[f"x{k}"].astype(np.float64), arrays[f"y{k}"]
+        np.testing.assert_allclose(arrays[f"s{k}"], x.sum(0), rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(arrays[f"p{k}"], (x * y).sum(0), rtol=1e-5, atol=1e-4)
+
+
+def test_sums_that_meet_stay_together():
+    (nest,) = column_sums(200, 96, 5).nests
+    assert len(separated(nest)) == 5
+    (phase,) = nest.phases
+    # Of the same matrix, or stored as one value.
+    same = tuple(
+        replace(r, expr=Load("x0", r.expr.index, float32)) if isinstance(r.expr, Load) else r
+        for r in phase.reductions
+    )
+    found = separated(replace(nest, phases=(replace(phase, reductions=same),)))
+    assert sorted(len(n.phases[0].reductions) for n in found) == [1, 1, 1, 1, 6]
+    total = call("({0} + {1})", Ref("sum0", float32), Ref("product3", float32))
+    stores = (*phase.final_stores[1:], replace(phase.final_stores[0], expr=total))
+    assert len(separated(replace(nest, phases=(replace(phase, final_stores=stores),)))) == 4
+    few = replace(phase, reductions=phase.reductions[:4], final_stores=phase.final_stores[:4])
+    assert separated(replace(nest, phases=(few,))) == (replace(nest, phases=(few,)),)
 
 
 def test_nests_with_other_constants_are_functions_of_their_own():
