@@ -20,10 +20,12 @@ from graphc.backends.c import (
     SourceFile,
     address_of,
     build_program,
+    expect_pool,
     find_compiler,
     open_cache,
     sanitizer_preload,
 )
+from graphc.backends.c import build as build_module
 from graphc.backends.c import compiler as compiler_module
 from graphc.backends.c.compiler import first_error
 from graphc.backends.c.grouping import cost, grouped
@@ -153,6 +155,30 @@ def _pool_was_built(log: Path) -> int:
     """The pool is built once a process, by whichever test comes first: an object and a link."""
     text = log.read_text()
     return 2 if text.count("-shared") == 2 else 0
+
+
+def test_an_expected_pool_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = " ".join(find_compiler(open_cache()).command)
+    log = tmp_path / "log"
+    logging = script(tmp_path / "logging", f'echo "$@" >> {log}\nsleep 0.1; exec {command} "$@"')
+    monkeypatch.setenv("GRAPHC_CC", str(logging))
+    monkeypatch.setattr(build_module, "_pools", {})
+    expect_pool()
+    check(build_program(UNITS, entry="entry"))
+    expect_pool()  # it is there
+    for thread in threading.enumerate():
+        if thread.name == "graphc-pool":
+            thread.join()
+    # Its own object and link, and those of the program.
+    assert log.read_text().count("-shared") == 2
+    assert log.read_text().count(" -c ") == 3
+
+
+def test_a_program_without_a_pool_builds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    pools: dict[bool, object] = {}
+    monkeypatch.setattr(build_module, "_pools", pools)
+    check(build_program(UNITS, entry="entry", pool=False))
+    assert not pools
 
 
 # -------------------------------------------------------------------------------------- together

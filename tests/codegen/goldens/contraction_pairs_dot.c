@@ -4,7 +4,7 @@
 #include "gc_gemm_halves.h"
 
 /* 2 lines by 3 lanes of acc[m 2, n 3], sums over k_pair 2501, bf16 */
-static __attribute__((noinline)) void acc_tile_2x3(const gc_bf16 *restrict lines, const gc_bf16 *restrict lanes, float *restrict sums, int64_t k_pair_from, int64_t k_pair_to) {
+static __attribute__((noinline)) void product__acc_tile_2x3(const gc_bf16 *restrict lines, const gc_bf16 *restrict lanes, float *restrict sums, int64_t k_pair_from, int64_t k_pair_to) {
     gc_f32x16 sum[2][3];
     GC_UNROLL
     for (int i = 0; i < 2; i++) {
@@ -84,7 +84,7 @@ void product(
                     for (int64_t strip = strip_begin; strip < strip_end; strip++) {
                         const int64_t m_from = 0;
                         float *restrict sums = (float *)(shared + 0) + split*6;
-                        acc_tile_2x3(x + (m_from*5001), y + (n_from*5001), sums, k_pair_from, k_pair_to);
+                        product__acc_tile_2x3(x + (m_from*5001), y + (n_from*5001), sums, k_pair_from, k_pair_to);
                     }
                 }
             }
