@@ -66,6 +66,7 @@ def environment() -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,
+        optimized=False,  # folding constants takes longer than it saves
     )
 
 
