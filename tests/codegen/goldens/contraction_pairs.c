@@ -4,7 +4,7 @@
 #include "gc_gemm_halves.h"
 
 /* 13 lines by 32 lanes of acc[m 64, n 120], sums over k_pair 201, bf16 */
-static __attribute__((noinline)) void acc_tile_13x32(const gc_bf16 *restrict lines, const gc_bf16 *restrict lanes, float *restrict sums, int64_t steps) {
+static __attribute__((noinline)) void product__acc_tile_13x32(const gc_bf16 *restrict lines, const gc_bf16 *restrict lanes, float *restrict sums, int64_t steps) {
     gc_f32x16 sum[13][2];
     GC_UNROLL
     for (int i = 0; i < 13; i++) {
@@ -32,7 +32,7 @@ static __attribute__((noinline)) void acc_tile_13x32(const gc_bf16 *restrict lin
 }
 
 /* 13 lines by 24 lanes of acc[m 64, n 120], sums over k_pair 201, bf16 */
-static __attribute__((noinline)) void acc_tile_13x24(const gc_bf16 *restrict lines, const gc_bf16 *restrict lanes, float *restrict sums, int64_t steps) {
+static __attribute__((noinline)) void product__acc_tile_13x24(const gc_bf16 *restrict lines, const gc_bf16 *restrict lanes, float *restrict sums, int64_t steps) {
     gc_f32x16 sum[13][2];
     GC_UNROLL
     for (int i = 0; i < 13; i++) {
@@ -114,9 +114,9 @@ void product(
                     const int64_t m_from = strip * 13;
                     float sums[416] __attribute__((aligned(64)));
                     if (n_from + 32 <= 120) {
-                        acc_tile_13x32((gc_bf16 *)(own + 25792) + (strip - strip_begin)*5226, (gc_bf16 *)(own + 0) + (panel - panel_begin)*12864, sums, (k_pair_to - k_pair_from));
+                        product__acc_tile_13x32((gc_bf16 *)(own + 25792) + (strip - strip_begin)*5226, (gc_bf16 *)(own + 0) + (panel - panel_begin)*12864, sums, (k_pair_to - k_pair_from));
                     } else {
-                        acc_tile_13x24((gc_bf16 *)(own + 25792) + (strip - strip_begin)*5226, (gc_bf16 *)(own + 0) + (panel - panel_begin)*12864, sums, (k_pair_to - k_pair_from));
+                        product__acc_tile_13x24((gc_bf16 *)(own + 25792) + (strip - strip_begin)*5226, (gc_bf16 *)(own + 0) + (panel - panel_begin)*12864, sums, (k_pair_to - k_pair_from));
                     }
                     for (int64_t m_in = 0; m_in < gc_least(13, 64 - m_from); m_in++) {
                         /* The last run overlaps the one before it. */
