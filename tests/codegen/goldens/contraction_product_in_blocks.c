@@ -4,7 +4,7 @@
 #include "gc_gemm.h"
 
 /* 6 lines by 64 lanes of acc[m 300, n 500], sums over k 1024, f32 */
-static __attribute__((noinline)) void acc_tile_6x64(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t k_from, int64_t k_to, bool fresh) {
+static __attribute__((noinline)) void product__acc_tile_6x64(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t k_from, int64_t k_to, bool fresh) {
     gc_f32x16 sum[6][4];
     if (!fresh) {
         GC_UNROLL
@@ -48,7 +48,7 @@ static __attribute__((noinline)) void acc_tile_6x64(const float *restrict lines,
 }
 
 /* 6 lines by 52 lanes of acc[m 300, n 500], sums over k 1024, f32 */
-static __attribute__((noinline)) void acc_tile_6x52(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t k_from, int64_t k_to, bool fresh) {
+static __attribute__((noinline)) void product__acc_tile_6x52(const float *restrict lines, const float *restrict lanes, float *restrict sums, int64_t k_from, int64_t k_to, bool fresh) {
     gc_f32x16 sum[6][4];
     if (!fresh) {
         GC_UNROLL
@@ -136,9 +136,9 @@ void product(
                         const int64_t m_from = strip * 6;
                         float *restrict sums = (float *)(own + 87616) + ((panel - panel_begin)*50 + (strip - strip_begin))*384;
                         if (n_from + 64 <= 500) {
-                            acc_tile_6x64(x + (m_from*1024), (float *)(own + 0) + (panel - panel_begin)*21888, sums, k_from, k_to, fresh);
+                            product__acc_tile_6x64(x + (m_from*1024), (float *)(own + 0) + (panel - panel_begin)*21888, sums, k_from, k_to, fresh);
                         } else {
-                            acc_tile_6x52(x + (m_from*1024), (float *)(own + 0) + (panel - panel_begin)*21888, sums, k_from, k_to, fresh);
+                            product__acc_tile_6x52(x + (m_from*1024), (float *)(own + 0) + (panel - panel_begin)*21888, sums, k_from, k_to, fresh);
                         }
                     }
                 }
