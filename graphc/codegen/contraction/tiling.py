@@ -692,7 +692,7 @@ def _epilogue_cost(sides: Sides, lanes: Tiling, lines: Tiling) -> float:
     if lanes.axes[-1].name == out:
         return points * ((0.5 if halves else 0.25) + apart)
     if transposed(sides, lines):
-        return points * ((1.6 if halves else 0.5) + apart)
+        return points * ((2.3 if halves else 0.5) + apart)
     if stores and _aliases(coefficient(stores[0].index, lanes.axes[-1].name)):
         return points * FAR_STORE
     return points * (4.0 if halves else 1.5)
