@@ -13,7 +13,6 @@ from graphc.sizes import Int, coefficient, product, substitute
 SHORTEST = 512  # bytes of a row; the CPU finds the next short one by itself
 MOST = 16 << 10  # bytes of all rows of a point, which share the first cache with those in use
 LARGE = 1 << 20  # bytes of a buffer; smaller ones are in the cache already
-_LINE = 64
 
 
 def asked_ahead(nest: Nest, render: Expressions) -> tuple[str, ...]:
@@ -39,16 +38,12 @@ def asked_ahead(nest: Nest, render: Expressions) -> tuple[str, ...]:
             found[load.buffer, load.index] = size
     if not found or sum(found.values()) * along.extent > MOST:
         return ()
-    step = _LINE // max(found.values())
-    name, kind = render.identifier(along.name), render.dialect.index
-    after = {row.name: row.index + 1}
+    beginning = {row.name: row.index + 1, along.name: 0}
     return (
         "/* the next row comes while this one is computed */",
-        f"for ({kind} {name} = 0; {name} < {along.extent}; {name} += {step}) {{",
         *(
-            f"    gc_prefetch(&{render.identifier(buffer)}"
-            f"[{render.integer(substitute(index, after))}]);"
-            for buffer, index in found
+            f"gc_fetch(&{name}[{render.integer(substitute(index, beginning))}], "
+            f"{along.extent}*sizeof(*{name}));"
+            for name, index in ((render.identifier(buffer), index) for buffer, index in found)
         ),
-        "}",
     )

@@ -154,11 +154,6 @@ GC_LOAD_BETWEEN_PLAIN(f64x4, double)
         for (int i = 0; i < LANES; i++) gc_store_##V(to + i * to_stride, row[i]);                  \
     }
 
-/* Asks for memory that is wanted soon, where its pieces are too far apart to be fetched ahead. */
-GC_INLINE void gc_fetch(const void *from, int64_t bytes) {
-    for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char *)from + at);
-}
-
 /* to[k * to_stride + r] = from[r * from_stride + k] for r < rows <= LANES and k < count. Each k
  * writes LANES elements: those from `rows` on are zeros or will be overwritten by the caller, who
  * goes from the last group of rows to the first and leaves room at the end.

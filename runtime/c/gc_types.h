@@ -30,8 +30,10 @@ typedef uint32_t gc_u32;
 typedef uint64_t gc_u64;
 typedef bool gc_b1;
 
-/* Asks for the cache line of an address, which may lie behind the end of an array. */
-#define gc_prefetch(address) __builtin_prefetch(address)
+/* Asks for memory that is wanted soon. It may lie behind the end of an array. */
+GC_INLINE void gc_fetch(const void *from, int64_t bytes) {
+    for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char *)from + at);
+}
 
 GC_INLINE gc_u32 gc_bits_f32(float x) {
     gc_u32 bits;

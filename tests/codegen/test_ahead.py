@@ -11,15 +11,15 @@ from tests.codegen.kernels import pointwise, softmax
 
 def asks(kernel) -> str:
     text = render_kernel(kernel, C).text
-    return "".join(line.strip() for line in text.splitlines() if "gc_prefetch" in line)
+    return "".join(line.strip() for line in text.splitlines() if "gc_fetch" in line)
 
 
 @pytest.mark.parametrize(
     ("rows", "columns", "asked"),
     [
-        (4096, 1024, "gc_prefetch(&x[i*1024 + j + 1024]);"),
-        (2048, 128, "gc_prefetch(&x[i*128 + j + 128]);"),
-        (64, 4096, "gc_prefetch(&x[i*4096 + j + 4096]);"),
+        (4096, 1024, "gc_fetch(&x[i*1024 + 1024], 1024*sizeof(*x));"),
+        (2048, 128, "gc_fetch(&x[i*128 + 128], 128*sizeof(*x));"),
+        (64, 4096, "gc_fetch(&x[i*4096 + 4096], 4096*sizeof(*x));"),
         (4096, 64, ""),  # short rows follow closely
         (64, 1024, ""),  # all is in the cache
         (64, 8192, ""),  # two rows are more than the first cache holds

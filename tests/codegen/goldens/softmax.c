@@ -18,9 +18,7 @@ void softmax(
         }
         const float top = gc_ordered_f32(top_key);
         /* the next row comes while this one is computed */
-        for (int64_t j = 0; j < 1024; j += 16) {
-            gc_prefetch(&x[i*1024 + j + 1024]);
-        }
+        gc_fetch(&x[i*1024 + 1024], 1024*sizeof(*x));
         double total_sum = 0.0;
         #pragma omp simd reduction(+ : total_sum)
         for (int64_t j = 0; j < 1024; j++) {
