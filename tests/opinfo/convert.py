@@ -48,12 +48,20 @@ def to_graphc(tensor: torch.Tensor) -> graphc.Tensor:
     if array.flags.c_contiguous or not array.size:
         made = graphc.from_numpy(np.array(array, order="C", copy=True))
     else:
+        made = graphc.from_numpy(elements(fresh(tensor)))
+    return made.requires_grad_(tensor.requires_grad)
+
+
+def fresh(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy as a leaf of PyTorch with the same strides and ``requires_grad``."""
+    plain = tensor.detach()
+    if plain.is_contiguous() or not plain.numel():
+        made = plain.clone()
+    else:
         # The span of memory that the tensor shows, with its gaps and overlaps.
-        span = sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True))
-        flat = np.lib.stride_tricks.as_strided(
-            array, (span // array.itemsize + 1,), (array.itemsize,)
-        ).copy()
-        made = graphc.from_numpy(np.lib.stride_tricks.as_strided(flat, array.shape, array.strides))
+        span = sum((n - 1) * s for n, s in zip(plain.shape, plain.stride(), strict=True))
+        flat = plain.as_strided((span + 1,), (1,)).clone()
+        made = flat.as_strided(plain.shape, plain.stride())
     return made.requires_grad_(tensor.requires_grad)
 
 

@@ -10,7 +10,7 @@ import graphc
 from graphc.trees import flatten
 from tests.opinfo import compare
 from tests.opinfo.compare import same
-from tests.opinfo.convert import translate
+from tests.opinfo.convert import fresh, translate
 from tests.opinfo.deliberate import NEEDLESS
 from tests.opinfo.names import GAUGE, RANDOM, STRIDED
 from tests.opinfo.outcomes import (
@@ -115,8 +115,7 @@ def second(info: Any, settings: Settings) -> Iterator[Outcome]:
 
 
 def _second(info: Any, call: Call) -> None:
-    theirs = [call.leaves[k] for k in call.tensors]
-    theirs = [t.detach().clone().requires_grad_(t.requires_grad) for t in theirs]
+    theirs = [fresh(call.leaves[k]) for k in call.tensors]
     ours = [translate(t) for t in theirs]
 
     def run() -> list[Any]:

@@ -13,7 +13,7 @@ import torch
 
 import graphc
 from graphc.trees import unflatten
-from tests.opinfo.convert import translate
+from tests.opinfo.convert import fresh, translate
 from tests.opinfo.names import GAUGE, RANDOM, SLOW
 from tests.opinfo.outcomes import (
     GRADIENT_DTYPES,
@@ -53,8 +53,7 @@ class Program:
         call = self.calls[i].exact() if exact else self.calls[i]
         seed()
         op = their_operation(self.info)
-        given = [call.leaves[k] for k in call.tensors]
-        given = [t.detach().requires_grad_(t.requires_grad) for t in given]
+        given = [fresh(call.leaves[k]) for k in call.tensors]
         return _one(
             torch, op, call.processed, self._raw(), self.gradient,
             lambda: call.theirs(dict(zip(call.tensors, given, strict=True))), given,

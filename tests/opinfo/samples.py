@@ -15,7 +15,7 @@ from torch.testing._internal.opinfo import core
 
 import graphc
 from graphc.trees import Tree, flatten, unflatten
-from tests.opinfo.convert import NAMES, in_scope, translated
+from tests.opinfo.convert import NAMES, fresh, in_scope, translated
 from tests.opinfo.names import UNTIED
 
 BY_NAME: dict[str, list[Any]] = {}
@@ -61,10 +61,14 @@ class Call:
         return [i for i, leaf in enumerate(self.leaves) if isinstance(leaf, torch.Tensor)]
 
     def theirs(self, replaced: dict[int, torch.Tensor] | None = None) -> tuple[Any, Any]:
-        """The arguments for PyTorch."""
+        """The arguments for PyTorch: the same numbers in fresh memory.
+
+        An operation may write into its arguments (running statistics), and a sample's tensors may
+        be those of another sample too.
+        """
         leaves = list(self.leaves)
-        for i, tensor in (replaced or {}).items():
-            leaves[i] = tensor
+        for i in self.tensors:
+            leaves[i] = replaced[i] if replaced and i in replaced else fresh(leaves[i])
         return unflatten(self.tree, leaves)  # type: ignore[no-any-return]
 
     def exact(self) -> "Call":
