@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from graphc.dtypes import bfloat16, float16
 from graphc.ir import Node
-from graphc.kernel import Axis, Contraction, Expr, Phase, Ref, Statement, Store
+from graphc.kernel import Axis, Call, Const, Contraction, Expr, Masked, Phase, Ref, Statement, Store
 from graphc.lowering.axes import tidy_contraction
 from graphc.lowering.elements import Elements, Guard, contracted, rounded
 from graphc.lowering.groups import Group
@@ -85,8 +85,19 @@ def _operand(
 
     elements = Elements(source, scope.indices)
     writer = Writer(elements, context.names, scope, context.sites)
-    (value,) = writer.write([elements.value(node, index)])
+    (value,) = writer.write([_as_stored(elements.value(node, index))])
     return value, tuple(writer.statements)
+
+
+def _as_stored(expr: Expr) -> Expr:
+    """A 16-bit number that was made a float32 as that number: packing and products know it."""
+    if isinstance(expr, Masked) and isinstance(expr.other, Const):
+        value = _as_stored(expr.value)
+        return replace(expr, value=value, other=replace(expr.other, dtype=value.dtype))
+    if isinstance(expr, Call) and expr.text == "gc_f32_to_f32({0})":
+        (value,) = expr.args
+        return value if value.dtype in (float16, bfloat16) else expr
+    return expr
 
 
 def _epilogue(

@@ -465,6 +465,7 @@ LINEAR = composite(
     _linear_vjp,
     infer=_linear_type,
     numpy=_fast_linear,
+    wide=True,
     samples=_linear_samples,
     reference=_linear_reference,
 )

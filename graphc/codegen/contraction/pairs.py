@@ -70,9 +70,9 @@ class Pairs:
 
 
 def pairable(nest: Contraction) -> bool:
-    """Whether all numbers are bfloat16, and there is something to sum."""
-    kinds = {kind.short for kind in (nest.dtype, nest.lhs.dtype, nest.rhs.dtype)}
-    return kinds == {"bf16"} and bool(nest.depth)
+    """Whether all factors are bfloat16, and there is something to sum."""
+    factors = {nest.lhs.dtype.short, nest.rhs.dtype.short}
+    return factors == {"bf16"} and nest.dtype.short in ("bf16", "f32") and bool(nest.depth)
 
 
 def pairs_of(depth: Sequence[Axis], sides: Sequence[Operand]) -> Pairs:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from graphc import dtypes
+from graphc.functions.joining import broadcast_tensors
 from graphc.functions.promotion import promoted
 from graphc.functions.registry import tensor_function
 from graphc.nn.functional.loss import chosen, reduced
@@ -13,8 +14,11 @@ from graphc.tensor import Tensor, apply
 
 @tensor_function(method=False)
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-08) -> Tensor:
-    """The cosine of the angle between vectors along ``dim``; norms count at least ``eps``."""
-    a, b = promoted("cosine_similarity", x1, x2, floating=True)
+    """The cosine of the angle between vectors along ``dim``; norms count at least ``eps``.
+
+    Vectors are those of the common shape, also where ``dim`` itself is broadcast.
+    """
+    a, b = broadcast_tensors(*promoted("cosine_similarity", x1, x2, floating=True))
     sizes = [apply(OPS["maximum"], (x.norm(2, dim, True), eps), {}) for x in (a, b)]
     return (a / sizes[0] * (b / sizes[1])).sum(dim)  # type: ignore[no-any-return]
 
