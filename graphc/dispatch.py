@@ -13,7 +13,10 @@ from graphc.ir import Attrs, Decompose, Op, TensorType, infer_type
 from graphc.ops.evaluation import kernel
 
 _PLANS: "dict[tuple[Any, ...], Plan]" = {}
-_MOST = 16384  # plans; a program whose types never repeat starts over
+# Attributes may be numbers that never repeat (a learning rate), so plans are forgotten: when there
+# are many, those that were not asked for since there were many before.
+_MOST = 1024
+_OLDER: "dict[tuple[Any, ...], Plan]" = {}
 
 
 class Plan:
@@ -61,7 +64,10 @@ def plan_of(op: Op, types: Sequence[TensorType], attrs: Attrs) -> Plan:
     key = (op, *types, *attrs.items())
     found = _PLANS.get(key)
     if found is None:
+        found = _OLDER.pop(key, None) or Plan(op, types, dict(attrs))
         if len(_PLANS) >= _MOST:
+            _OLDER.clear()
+            _OLDER.update(_PLANS)
             _PLANS.clear()
-        found = _PLANS[key] = Plan(op, types, dict(attrs))
+        _PLANS[key] = found
     return found

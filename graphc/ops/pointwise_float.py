@@ -179,7 +179,7 @@ FRAC = unary(
 
 def sigmoid(x: Array) -> Array:
     """``1 / (1 + exp(-x))``, or where that would overflow, of ``exp(-|x|)``, which is at most 1."""
-    if x.size and np.minimum.reduce(x, axis=None) < _LEAST[x.dtype.char]:
+    if x.size and not np.minimum.reduce(x, axis=None) >= _LEAST[x.dtype.char]:  # or NaN
         e = np.exp(-np.abs(x))
         return np.asarray(select(x < 0, e, np.ones((), x.dtype)) / (1 + e))
     e = np.asarray(np.negative(x))
