@@ -7,7 +7,7 @@ what was chosen, and ``packing``, ``tiles`` and ``loops`` turn it into ``views``
 from collections.abc import Callable
 
 from graphc.codegen.contraction.loops import view
-from graphc.codegen.contraction.tiling import SERIAL_WORK, Plan, Vectors
+from graphc.codegen.contraction.plans import SERIAL_WORK, Plan, Vectors
 from graphc.codegen.statements import Statements
 from graphc.codegen.views import NestText
 from graphc.kernel import Contraction

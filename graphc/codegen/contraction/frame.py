@@ -12,7 +12,8 @@ from functools import cached_property
 
 from graphc.codegen.contraction.operands import Operand, fixed, offset, operand, simplified
 from graphc.codegen.contraction.pairs import PER, Pairs, pairable, pairs_of
-from graphc.codegen.contraction.tiling import Packing, Plan, Sides, Tiling, Vectors, schedule
+from graphc.codegen.contraction.plans import Packing, Plan, Sides, Tiling, Vectors
+from graphc.codegen.contraction.tiling import schedule
 from graphc.codegen.expressions import Expressions
 from graphc.codegen.statements import Statements
 from graphc.dtypes import bfloat16, dtype, float16, float32, float64

@@ -19,11 +19,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from graphc.codegen.contraction.costs import transposed
 from graphc.codegen.contraction.frame import Entry, Frame, decoded
 from graphc.codegen.contraction.operands import fixed, in_phase, loaded, phase_with, run_on
 from graphc.codegen.contraction.packing import halo_view, pack
+from graphc.codegen.contraction.plans import SERIAL_WORK, Packing, Tiling
 from graphc.codegen.contraction.tiles import tiles
-from graphc.codegen.contraction.tiling import SERIAL_WORK, Packing, Tiling, transposed
 from graphc.codegen.contraction.views import (
     ContractionView,
     EpilogueView,

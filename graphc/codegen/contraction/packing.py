@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from graphc.codegen.contraction.costs import run_of
 from graphc.codegen.contraction.frame import Frame
 from graphc.codegen.contraction.halo import Halo
 from graphc.codegen.contraction.operands import Operand, offset
 from graphc.codegen.contraction.pairs import PER
-from graphc.codegen.contraction.tiling import Tiling, run_of
+from graphc.codegen.contraction.plans import Tiling
 from graphc.codegen.contraction.views import HaloView, Loop, PackView
 from graphc.dtypes import bfloat16, float32
 from graphc.kernel import Axis, Divisible, Index, InRange

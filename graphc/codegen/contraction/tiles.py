@@ -7,7 +7,7 @@ from math import prod
 from graphc.codegen.contraction.frame import Frame
 from graphc.codegen.contraction.operands import Operand, fixed, offset
 from graphc.codegen.contraction.pairs import PER
-from graphc.codegen.contraction.tiling import Packing, Tiling
+from graphc.codegen.contraction.plans import Packing, Tiling
 from graphc.codegen.contraction.views import Loop, TileCall, TileView
 from graphc.kernel import Axis, Condition, Divisible, InRange
 from graphc.sizes import Int, coefficient, product, substitute, symbol, symbols
