@@ -278,14 +278,14 @@ class Checks:
         """The array of an input, in ``a{i}``, laid out as the program takes it."""
         code, name, text = self.code, self.names[p.source], _braced(p.text)
         if _stays(p):
-            code.scope[f"k{i}"] = _nothing, 0
+            code.scope[f"kept{i}"] = _nothing, 0
             code.scope["look"] = _look
             type_ = code.bind(p.type, "type")
-            code.line(f"last, p{i} = k{i}")
+            code.line(f"last, p{i} = kept{i}")
             code.line(f"a{i} = {name}._value")
             code.line(
                 f"if a{i} is not last(): "
-                f"p{i} = look(globals(), 'k{i}', {name}, a{i}, {type_}, {p.written})"
+                f"p{i} = look(globals(), 'kept{i}', {name}, a{i}, {type_}, {p.written})"
             )
             code.need(f"p{i} is not None", f"{text} was {_braced(str(p.type))} in rows, is "
                       f"{{described({name})}}, {{laid_out({name})}}")  # fmt: skip

@@ -400,6 +400,14 @@ def test_what_lies_in_modules_is_not_looked_at_in_every_call() -> None:
     assert torch.equal(run(torch.ones(1, 3, 4, 4)), before)
 
 
+def test_keywords_beside_parameters() -> None:
+    net = nn.Bilinear(3, 4, 2)
+    f = torch.compile(lambda *, one, two: net(one, two))
+    for _ in range(2):
+        assert_same(f(one=r(5, 3), two=r(5, 4)), net(r(5, 3), r(5, 4)))
+    assert len(f.receipts) == 1
+
+
 def test_memory_of_parameters_that_moves() -> None:
     net = nn.Linear(3, 2)
     f = torch.compile(net)

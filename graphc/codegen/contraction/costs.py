@@ -295,6 +295,7 @@ def _epilogue_cost(sides: Sides, lanes: Tiling, lines: Tiling) -> float:
 
 
 def dot_plan(sides: Sides, lines: Tiling, lanes: Tiling, width: int) -> Plan:
+    """A plan whose sums run along vectors: the depth fills them; lanes are added at the end."""
     nest = sides.nest
     extent = estimated(nest.depth[-1])
     outer = prod(estimated(axis) for axis in nest.depth[:-1])
